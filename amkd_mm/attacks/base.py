@@ -1,0 +1,144 @@
+"""What every boundary attack has in common: checks, the model's gradient and the result."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+Model = Callable[[Tensor], Tensor]
+# Class indices, or a function that chooses them from the model's logits on the inputs.
+Targets = Tensor | Callable[[Tensor], Tensor]
+Bounds = tuple[float | Tensor, float | Tensor]
+
+
+class AttackResult(NamedTuple):
+    """Where an attack ended.
+
+    Attributes:
+        inputs (Tensor): Moved inputs, (N, C, H, W), detached, dtype of the attacked inputs.
+        reached (Tensor): Whether the model's argmax at ``inputs`` is the target class, (N,) bool.
+        logits (Tensor): The model's logits at ``inputs``, (N, K), detached.
+        targets (Tensor): Target classes, (N,) int64; -1 where the sample was left alone.
+    """
+
+    inputs: Tensor
+    reached: Tensor
+    logits: Tensor
+    targets: Tensor
+
+
+class BoundaryAttack(ABC):
+    """Moves samples from their base class towards the decision boundary with a target class.
+
+    A subclass writes :meth:`search`; everything here is the same for all attacks. No gradient
+    reaches the model's parameters, and the model's mode is the caller's business: call it in
+    evaluation mode, or batch statistics tie the samples together.
+    """
+
+    def __call__(
+        self,
+        model: Model,
+        inputs: Tensor,
+        labels: Tensor,
+        targets: Targets,
+        bounds: Bounds | None = None,
+    ) -> AttackResult:
+        """Attack a batch.
+
+        Args:
+            model (Callable): Maps (N, C, H, W) inputs to (N, K) logits; N varies between calls,
+                because finished samples leave the batch.
+            inputs (Tensor): Start points, (N, C, H, W), floating point. N may be 0.
+            labels (Tensor): Base classes, (N,) integers.
+            targets (Tensor | Callable): Target classes, (N,) integers; a negative one leaves its
+                sample alone. Or a function that returns them given the logits (N, K) at
+                ``inputs``: selection and the first step then share one forward pass.
+            bounds (tuple, optional): Lowest and highest valid input, scalars or tensors that
+                broadcast to ``inputs``. Defaults to None, no limit.
+
+        Returns:
+            AttackResult: Samples that were left alone, or cannot be moved because the gradient
+            is zero, come back unchanged; ``reached`` says of each whether it counts.
+
+        Raises:
+            TypeError: If ``inputs`` is not floating point.
+            ValueError: If shapes disagree, or ``bounds`` are reversed.
+        """
+        if not inputs.is_floating_point():
+            raise TypeError(f'inputs must be a floating point tensor, not {inputs.dtype}')
+        for name, value in (('labels', labels), ('targets', targets)):
+            if isinstance(value, Tensor) and value.shape != inputs.shape[:1]:
+                raise ValueError(
+                    f'{name} must have shape ({len(inputs)},), one class per input, '
+                    f'not {tuple(value.shape)}'
+                )
+        if bounds is not None:
+            low, high = (torch.as_tensor(b).to(inputs) for b in bounds)
+            if bool((low > high).any()):
+                raise ValueError(f'bounds must be (low, high) with low <= high, not {bounds}')
+            for bound in (low, high):
+                # Finished samples leave the batch, so a bound cannot belong to one sample.
+                if bound.dim() >= inputs.dim() and bound.shape[0] != 1:
+                    raise ValueError(f'bounds must be the same for all samples, not {bound.shape}')
+            bounds = (low, high)
+
+        inputs = inputs.detach()
+        if not len(inputs):
+            empty = inputs.new_zeros(0, 0)
+            nothing = torch.zeros(0, dtype=torch.int64, device=inputs.device)
+            return AttackResult(inputs, nothing.bool(), empty, nothing)
+        # A caller may hold inference tensors or sit under no_grad (MMRazor runs its teacher so).
+        with torch.enable_grad():
+            return self.search(
+                model, inputs, labels.to(inputs.device, torch.int64), targets, bounds
+            )
+
+    @abstractmethod
+    def search(
+        self,
+        model: Model,
+        inputs: Tensor,
+        labels: Tensor,
+        targets: Targets,
+        bounds: Bounds | None,
+    ) -> AttackResult:
+        """Do the attack; arguments are those of :meth:`__call__`, checked."""
+
+
+def choose(targets: Targets, logits: Tensor) -> Tensor:
+    """Target classes as an int64 tensor (N,), asking the chooser where ``targets`` is one."""
+    chosen = targets(logits) if callable(targets) else targets
+    return chosen.to(logits.device, torch.int64)
+
+
+def clamp(inputs: Tensor, bounds: Bounds | None) -> Tensor:
+    """Inputs within the bounds, or as they are without bounds."""
+    return inputs if bounds is None else torch.max(torch.min(inputs, bounds[1]), bounds[0])
+
+
+def pick(logits: Tensor, classes: Tensor) -> Tensor:
+    """Logit of one class per row: (N, K) and (N,) to (N,)."""
+    return logits.gather(1, classes[:, None]).squeeze(1)
+
+
+def input_gradient(values: Tensor, inputs: Tensor) -> Tensor:
+    """Gradient of each sample's value with respect to its own input; zero where there is none.
+
+    One backward pass for the whole batch: in evaluation mode samples do not influence each other.
+    """
+    gradient = None
+    if values.requires_grad:
+        (gradient,) = torch.autograd.grad(values.sum(), inputs, allow_unused=True)
+    return torch.zeros_like(inputs) if gradient is None else gradient
+
+
+def per_sample(values: Tensor, like: Tensor) -> Tensor:
+    """(N,) values shaped (N, 1, ..., 1) to multiply the batch ``like``."""
+    return values.to(like.dtype).reshape(-1, *[1] * (like.dim() - 1))
+
+
+def squared_norm(batch: Tensor) -> Tensor:
+    """Squared L2 norm of each sample, float32: (N, ...) to (N,)."""
+    return batch.flatten(1).float().square().sum(1)

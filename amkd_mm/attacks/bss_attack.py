@@ -1,0 +1,93 @@
+"""BSSAttack: the published boundary supporting sample attack."""
+
+import torch
+from mmrazor.registry import TASK_UTILS
+from torch import Tensor
+
+from .base import (
+    AttackResult,
+    BoundaryAttack,
+    Bounds,
+    Model,
+    Targets,
+    choose,
+    clamp,
+    input_gradient,
+    per_sample,
+    pick,
+    squared_norm,
+)
+
+
+@TASK_UTILS.register_module()
+class BSSAttack(BoundaryAttack):
+    """Attack of Heo et al., AAAI 2019 (arXiv 1805.05532), made safe and fast.
+
+    With base class b, target class k and logits f, each step does
+
+    ``x <- x - step_size * (f_b - f_k + eps) * g / ||g||``, g the gradient of ``f_b - f_k``,
+
+    and a sample stops as soon as its argmax leaves b, for whatever class. The arithmetic is that
+    of the authors' code. Ours: a zero gradient leaves the sample where it is instead of
+    dividing by zero, finished samples leave the batch, and the bounds are the caller's (their
+    code clamps normalised inputs to [-2.5, 2.5]; pass ``bounds=(-2.5, 2.5)`` for that).
+
+    Samples usually end far beyond the boundary, and not always in the target class:
+    see :class:`BoundarySearch` for samples on it.
+
+    Args:
+        step_size (float): Step length per unit of logit margin, in input units. Defaults to 0.3.
+        eps (float): Added to the margin, in logits, so that a step crosses. Defaults to 1e-4.
+        num_steps (int): Most steps per sample, at least 1. Defaults to 10.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(self, step_size: float = 0.3, eps: float = 1e-4, num_steps: int = 10) -> None:
+        if step_size <= 0 or eps < 0 or num_steps < 1:
+            raise ValueError(
+                'BSSAttack needs step_size > 0, eps >= 0 and num_steps >= 1, but got '
+                f'step_size={step_size}, eps={eps}, num_steps={num_steps}'
+            )
+        self.step_size = step_size
+        self.eps = eps
+        self.num_steps = num_steps
+
+    def search(
+        self,
+        model: Model,
+        inputs: Tensor,
+        labels: Tensor,
+        targets: Targets,
+        bounds: Bounds | None,
+    ) -> AttackResult:
+        """See :meth:`BoundaryAttack.__call__`."""
+        moved = inputs.clone()
+        active = torch.arange(len(inputs), device=inputs.device)
+        for step in range(self.num_steps):
+            points = moved[active].requires_grad_()
+            scores = model(points)
+            if step == 0:
+                targets = choose(targets, scores.detach())
+                goals = targets.clamp_min(0)
+                logits = scores.detach().clone()
+            else:
+                logits[active] = scores.detach()
+
+            margins = pick(scores, labels[active]) - pick(scores, goals[active])
+            going = (scores.argmax(1) == labels[active]) & (targets[active] >= 0)
+            gradient = input_gradient(margins[going], points)[going]
+            norm = squared_norm(gradient).sqrt()
+            active, points, margins = active[going], points.detach()[going], margins.detach()[going]
+            length = self.step_size * (margins.float() + self.eps)
+            # A zero gradient gives no direction: 0 / tiny is no step.
+            step_sizes = per_sample(length / norm.clamp_min(torch.finfo(norm.dtype).tiny), points)
+            moved[active] = clamp(points - step_sizes * gradient, bounds)
+            active = active[norm > 0]
+            if not len(active):
+                break
+        else:
+            with torch.no_grad():
+                logits[active] = model(moved[active])
+        return AttackResult(moved, logits.argmax(1) == targets, logits, targets)

@@ -1,0 +1,191 @@
+"""BoundarySearch on problems whose boundary is known, and on networks."""
+
+import pytest
+import torch
+from mmpretrain.registry import MODELS
+from torch import nn
+
+import amkd_mm  # noqa: F401
+from amkd_mm.attacks import BoundarySearch
+
+
+def linear_model(classes=4, width=12, seed=0):
+    """Logits W x + b, and the weights: every boundary is a known hyperplane."""
+    torch.manual_seed(seed)
+    weight, bias = torch.randn(classes, width), torch.randn(classes)
+    return (lambda x: x.flatten(1) @ weight.t() + bias), weight, bias
+
+
+def test_linear_model_lands_at_the_hyperplane():
+    """With two classes the nearest boundary point is the orthogonal projection."""
+    model, weight, bias = linear_model(classes=2)
+    inputs = torch.randn(50, 3, 2, 2)
+    labels = model(inputs).argmax(1)
+    targets = 1 - labels
+
+    result = BoundarySearch(tolerance=0.01)(model, inputs, labels, targets)
+
+    normal = weight[1] - weight[0]
+    distance = (inputs.flatten(1) @ normal + bias[1] - bias[0]).abs() / normal.norm()
+    moved = (result.inputs - inputs).flatten(1)
+    assert result.reached.all()
+    # Along the normal, and a little further than the boundary, by the tolerance in probability.
+    cosine = torch.cosine_similarity(moved, normal[None], dim=1).abs()
+    assert cosine.min() > 0.999
+    beyond = moved.norm(dim=1) - distance
+    assert beyond.min() > 0
+    # A probability lead of 0.01 is a logit margin of 0.02 between two classes.
+    assert (beyond * normal.norm()).max() < 0.0201
+
+
+def test_third_class_is_steered_back():
+    """Crossing into a third class on the way does not end the search."""
+    # On the axis from class 0 to class 2, class 1 wins in between.
+    weight = torch.tensor([[-2.0, 0.0], [0.0, 0.0], [2.0, 0.0]])
+    bias = torch.tensor([0.0, 1.0, 0.0])
+
+    def model(x):
+        return x.flatten(1) @ weight.t() + bias
+
+    inputs = torch.tensor([-2.0, 0.0]).reshape(1, 2, 1, 1)
+    result = BoundarySearch()(model, inputs, torch.tensor([0]), torch.tensor([2]))
+    assert result.reached.item()
+    # Class 2 begins where 2 x > 1.
+    assert 0.5 < result.inputs[0, 0].item() < 0.6
+
+
+NETWORKS = dict(
+    # With batch norm.
+    resnet=dict(
+        type='ImageClassifier',
+        backbone=dict(type='CifarResNet', depth=8),
+        neck=dict(type='GlobalAveragePooling'),
+        head=dict(type='LinearClsHead', num_classes=10, in_channels=64),
+    ),
+    # Without, and smooth.
+    vit=dict(
+        type='ImageClassifier',
+        backbone=dict(
+            type='VisionTransformer',
+            arch=dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64),
+            img_size=16,
+            patch_size=4,
+        ),
+        head=dict(type='VisionTransformerClsHead', num_classes=10, in_channels=32),
+    ),
+)
+
+
+@pytest.fixture(params=NETWORKS)
+def classifier(request):
+    """An evaluated network with logits about as far apart as those of a trained one."""
+    torch.manual_seed(0)
+    network = MODELS.build(dict(_scope_='mmpretrain', **NETWORKS[request.param])).eval()
+    network.init_weights()
+    nn.init.normal_(network.head.fc.weight if request.param == 'resnet' else head_of(network))
+    inputs = torch.randn(64, 3, 16, 16)
+    with torch.no_grad():
+        scale = network(inputs, mode='tensor').std()
+    return lambda x: network(x, mode='tensor') * 4 / scale
+
+
+def head_of(network):
+    return network.head.layers.head.weight
+
+
+def task(model, seed=0):
+    """Inputs, the classes the model gives them, and targets drawn from its softmax."""
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(64, 3, 16, 16, generator=generator)
+    with torch.no_grad():
+        logits = model(inputs)
+    labels = logits.argmax(1)
+    others = logits.scatter(1, labels[:, None], -float('inf')).softmax(1)
+    return inputs, labels, torch.multinomial(others, 1, generator=generator).squeeze(1)
+
+
+def lead(model, inputs, targets):
+    """The target's probability minus that of the best other class, recomputed."""
+    with torch.no_grad():
+        probabilities = model(inputs).double().softmax(1)
+    target = probabilities.gather(1, targets[:, None]).squeeze(1)
+    return target - probabilities.scatter(1, targets[:, None], 0).amax(1)
+
+
+def newton_reference(model, inputs, labels, targets, steps=50):
+    """Targeted Newton steps with 2% overshoot, the plain way, for the length to compare with."""
+    x = inputs.clone()
+    for _ in range(steps):
+        x.requires_grad_()
+        logits = model(x)
+        margins = logits.gather(1, labels[:, None]) - logits.gather(1, targets[:, None])
+        margins = margins.squeeze(1)
+        (gradient,) = torch.autograd.grad(margins.sum(), x)
+        norm = gradient.flatten(1).square().sum(1)
+        step = torch.where(margins > 0, 1.02 * margins / norm, torch.zeros_like(norm))
+        x = (x - step[:, None, None, None] * gradient).detach()
+    return x
+
+
+def test_lands_on_the_boundary(classifier):
+    inputs, labels, targets = task(classifier)
+    result = BoundarySearch()(classifier, inputs, labels, targets)
+
+    assert torch.isfinite(result.inputs).all()
+    assert result.reached.float().mean() >= 0.97
+    leads = lead(classifier, result.inputs, targets)[result.reached]
+    assert leads.min() > 0
+    assert leads.median() <= 0.03
+    assert leads.quantile(0.9) <= 0.1
+    # Just inside, the base class and the target are nearly equally likely.
+    with torch.no_grad():
+        torch.testing.assert_close(result.logits, classifier(result.inputs), rtol=1e-4, atol=1e-4)
+    reference = newton_reference(classifier, inputs, labels, targets)
+    lengths = [(x - inputs).flatten(1).norm(dim=1).mean() for x in (result.inputs, reference)]
+    assert lengths[0] <= 1.15 * lengths[1]
+
+
+def test_tolerance_is_kept(classifier):
+    inputs, labels, targets = task(classifier)
+    for tolerance in (0.2, 0.01):
+        search = BoundarySearch(tolerance=tolerance, max_steps=30)
+        result = search(classifier, inputs, labels, targets)
+        assert lead(classifier, result.inputs, targets)[result.reached].max() <= tolerance + 1e-5
+
+
+def test_stays_within_bounds_and_still_arrives(classifier):
+    inputs, labels, targets = task(classifier)
+    low, high = torch.full((3, 1, 1), -1.0), torch.full((3, 1, 1), 1.0)
+    # Many values start at a bound, as black and white pixels do.
+    inputs = inputs.clamp(-1, 1)
+    labels = classifier(inputs).argmax(1)
+    targets = torch.where(targets == labels, (labels + 1) % 10, targets)
+    result = BoundarySearch(max_steps=20)(classifier, inputs, labels, targets, (low, high))
+    assert result.inputs.min() >= -1
+    assert result.inputs.max() <= 1
+    assert result.reached.float().mean() >= 0.9
+    assert lead(classifier, result.inputs, targets)[result.reached].min() > 0
+
+
+def test_refinement_needs_no_gradient(classifier):
+    """Every evaluation after a sample has crossed is a forward pass only."""
+    inputs, labels, targets = task(classifier)
+    calls = []
+
+    def watching(batch):
+        calls.append((len(batch), batch.requires_grad and torch.is_grad_enabled()))
+        return classifier(batch)
+
+    BoundarySearch(tolerance=1e-3)(watching, inputs, labels, targets)
+    kinds = [with_gradient for _, with_gradient in calls]
+    assert kinds == sorted(kinds, reverse=True)
+    assert False in kinds
+    assert calls[0][0] == len(inputs)
+
+
+@pytest.mark.parametrize(
+    'arguments', [dict(tolerance=0), dict(tolerance=1), dict(overshoot=-0.1), dict(max_steps=0)]
+)
+def test_wrong_arguments(arguments):
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        BoundarySearch(**arguments)
