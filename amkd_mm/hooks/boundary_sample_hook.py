@@ -1,0 +1,328 @@
+"""BoundarySampleHook: appends boundary samples of the teacher to the training batch."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from functools import partial
+
+import torch
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmrazor.registry import HOOKS, TASK_UTILS
+from torch import Tensor, nn
+
+from .. import boundary_rows
+from ..attacks import AttackResult
+from .pixel_space import PixelSpace
+from .training_span import Moment, check_moment, require_epochs, resolve
+
+
+def sample_target(logits: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw from the teacher's softmax without the base class, as BSS does."""
+    others = logits.float().scatter(1, labels[:, None], -float('inf')).softmax(1).cumsum(1)
+    # Drawn on the CPU, so that a run does not depend on the device.
+    draws = torch.rand(len(logits), 1, generator=generator).to(others)
+    # The first class whose cumulative probability exceeds the draw; the base class adds none.
+    return (others <= draws * others[:, -1:]).sum(1)
+
+
+def runner_up_target(logits: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+    """The teacher's best class besides the base class."""
+    return logits.scatter(1, labels[:, None], -float('inf')).argmax(1)
+
+
+def random_target(logits: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+    """Any class besides the base class, all equally likely."""
+    steps = torch.randint(1, logits.size(1), (len(logits),), generator=generator)
+    return (labels + steps.to(labels)) % logits.size(1)
+
+
+TARGETS: dict[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]] = dict(
+    sample=sample_target, runner_up=runner_up_target, random=random_target
+)
+BASES = ('random', 'discrepancy')
+
+
+@HOOKS.register_module()
+class BoundarySampleHook(Hook):
+    """Appends boundary samples of the teacher to the batch before a training step.
+
+    Base samples are chosen among the images of the batch, moved across the teacher's decision
+    boundary, and appended in the dataloader's own format: float images in [0, 255], and copies
+    of the data samples (with the base sample's label) marked in their metainfo. ``AMKD`` tells
+    them apart; for any other algorithm with a ``teacher`` and a ``student`` they are more
+    training data. After the step the batch is as it was.
+
+    Teacher and student run in evaluation mode meanwhile. Their modes, gradients and batch norm
+    statistics are then as before.
+
+    Each step logs under ``boundary/``: ``samples`` (how many were appended), ``reached`` (share
+    of the attacked that reached their target class), ``gap`` (mean ``|p_base - p_target|`` of
+    the teacher) and ``l2`` (mean L2 norm of the perturbation, in normalised input units) of
+    the appended, and ``seconds``.
+
+    Args:
+        attack (dict): Config of a boundary attack in ``mmrazor.registry.TASK_UTILS``, such as
+            ``dict(type='BoundarySearch')`` or ``dict(type='BSSAttack')``.
+        num_samples (int | float): Most boundary samples per batch and process; a float is a
+            share of the batch. Defaults to 0.25, which are BSS's 64 of 256.
+        base (str): Which samples are moved. ``'random'``: any, which is cheap, because the
+            teacher is only asked about those that are attacked. ``'discrepancy'``: those where
+            teacher and student differ most, by the sum over the wrong classes of
+            ``(p_t - p_s)^2``, as in BSS. The teacher classifies all of them correctly.
+            Defaults to ``'random'``.
+        target (str): Which boundary. ``'sample'``: with a class drawn from the teacher's
+            softmax without the base class, as in BSS; ``'runner_up'``: with the teacher's
+            second class; ``'random'``: with any other class. Defaults to ``'sample'``.
+        student_correct (bool): Whether the student must classify base samples correctly too,
+            as in BSS. (BSS asks the student in training mode.) Defaults to True.
+        keep_unreached (bool): Whether to append samples that did not reach their target class,
+            as BSS does. Defaults to False.
+        begin (int | float): First epoch with boundary samples; a float is a share of the
+            training. Defaults to 0.
+        end (int | float): Epoch from which there are none; a float is a share. Defaults to 1.0.
+        interval (int): Iterations from one batch with boundary samples to the next. Defaults
+            to 1.
+        by_epoch (bool): Whether ``begin`` and ``end`` count epochs or iterations. Defaults to
+            True.
+
+    Raises:
+        ValueError: If an argument is out of its range, or the preprocessor mixes images.
+        TypeError: If the model has no teacher and student, or the batch is not as MMPretrain's
+            datasets give it.
+    """
+
+    def __init__(
+        self,
+        attack: dict,
+        num_samples: int | float = 0.25,
+        base: str = 'random',
+        target: str = 'sample',
+        student_correct: bool = True,
+        keep_unreached: bool = False,
+        begin: Moment = 0,
+        end: Moment = 1.0,
+        interval: int = 1,
+        by_epoch: bool = True,
+    ) -> None:
+        is_share = isinstance(num_samples, float)
+        if num_samples <= 0 or (is_share and num_samples > 1) or interval < 1:
+            raise ValueError(
+                'BoundarySampleHook needs num_samples >= 1, or a float in (0, 1] for a share of '
+                f'the batch, not {num_samples}, and interval >= 1, not {interval}'
+            )
+        if base not in BASES:
+            raise ValueError(f'BoundarySampleHook: base must be one of {BASES}, not {base!r}')
+        if target not in TARGETS:
+            raise ValueError(
+                f'BoundarySampleHook: target must be one of {tuple(TARGETS)}, not {target!r}'
+            )
+        # A config's default scope is usually MMPretrain's, which has no attacks.
+        self.attack = TASK_UTILS.build({'_scope_': 'mmrazor', **attack})
+        self.num_samples = num_samples
+        self.base = base
+        self.target = TARGETS[target]
+        self.student_correct = student_correct
+        self.keep_unreached = keep_unreached
+        self.begin = check_moment('begin', begin)
+        self.end = check_moment('end', end)
+        self.interval = interval
+        self.by_epoch = by_epoch
+        self._clean_batch = None
+
+    def before_train(self, runner) -> None:
+        """Find teacher, student and preprocessor; refuse what cannot work."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if not hasattr(model, 'teacher') or not hasattr(model, 'student'):
+            raise TypeError(
+                'BoundarySampleHook needs an algorithm with a teacher and a student, such as '
+                f"model=dict(type='AMKD', ...), but got {type(model).__name__}"
+            )
+        if getattr(model.data_preprocessor, 'batch_augments', None) is not None:
+            raise ValueError(
+                'BoundarySampleHook cannot attack mixed images: remove `batch_augments` (Mixup, '
+                'CutMix) from the `data_preprocessor`, or `augments` from the `train_cfg` of '
+                '`model.architecture` it comes from'
+            )
+        if self.by_epoch and (self.begin, self.end) != (0, 1):
+            require_epochs(
+                runner,
+                'BoundarySampleHook: `begin` and `end` count epochs unless `by_epoch=False` is set',
+            )
+        self.teacher, self.student = model.teacher, model.student
+        self.preprocessor = model.data_preprocessor
+        self._checked = False
+        if hasattr(model, 'expects_boundary_rows'):
+            model.expects_boundary_rows = True
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        """Append boundary samples to ``data_batch``, in place."""
+        if not self.is_active(runner):
+            # A log shows the last value: it must not be that of the last active step for ever.
+            runner.message_hub.update_scalar('train/boundary/samples', 0)
+            return
+        if runner.iter % self.interval:
+            return
+        started = time.perf_counter()
+        pixels, labels = self.read(data_batch)
+        space = PixelSpace(self.preprocessor)
+        if not self._checked:
+            space.check(pixels)
+            self._checked = True
+
+        # A generator of its own for each step: a resumed run draws what an uninterrupted one
+        # draws, whatever else uses random numbers.
+        seed = hash((runner.seed, runner.iter, get_rank())) % 2**63
+        generator = torch.Generator().manual_seed(seed)
+        with evaluation_mode(self.teacher, self.student):
+            inputs = space.normalize(pixels)
+            rows, result = self.find(space, inputs, labels, generator)
+
+        kept = (result.targets >= 0) & (result.reached | self.keep_unreached)
+        moved = space.to_pixels(result.inputs[kept])
+        self.append(data_batch, moved, rows[kept].tolist(), result.targets[kept].tolist())
+
+        self.log(runner, inputs[rows], labels[rows], result, kept)
+        runner.message_hub.update_scalar('train/boundary/seconds', time.perf_counter() - started)
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """Take the boundary samples out again, for hooks that look at the batch."""
+        if self._clean_batch is not None:
+            data_batch.update(self._clean_batch)
+            self._clean_batch = None
+
+    def is_active(self, runner) -> bool:
+        """Whether this iteration is between ``begin`` and ``end``."""
+        if self.by_epoch:
+            now, total = runner.epoch, runner.max_epochs
+        else:
+            now, total = runner.iter, runner.max_iters
+        return resolve(self.begin, total) <= now < resolve(self.end, total)
+
+    def read(self, data_batch: dict) -> tuple[Tensor, Tensor]:
+        """Images (N, C, H, W), as they are, and labels (N,) of a batch, on the model's device."""
+        if not isinstance(data_batch, dict) or not {'inputs', 'data_samples'} <= set(data_batch):
+            raise TypeError(
+                'BoundarySampleHook needs batches with `inputs` and `data_samples`: end the '
+                "`train_pipeline` with dict(type='PackInputs')"
+            )
+        images = data_batch['inputs']
+        if not isinstance(images, Tensor):
+            shapes = {tuple(image.shape) for image in images}
+            if len(shapes) > 1:
+                raise TypeError(
+                    'BoundarySampleHook needs images of one size in a batch, but got '
+                    f'{sorted(shapes)}: resize or crop them in the `train_pipeline`'
+                )
+            images = torch.stack(list(images))
+        labels = [sample.get('gt_label') for sample in data_batch['data_samples']]
+        if any(label is None or label.numel() != 1 for label in labels):
+            raise TypeError('BoundarySampleHook needs single-label samples, one `gt_label` each')
+        device = self.preprocessor.device
+        return images.to(device), torch.cat([label.reshape(1) for label in labels]).to(device)
+
+    def find(
+        self, space: PixelSpace, inputs: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, AttackResult]:
+        """Choose base samples and attack them.
+
+        Args:
+            space (PixelSpace): Gives padding and bounds.
+            inputs (Tensor): The batch's normalised inputs, (N, C, H, W).
+            labels (Tensor): Labels, (N,).
+            generator (torch.Generator): Source of all choices.
+
+        Returns:
+            tuple: Indices of the attacked rows, (M,), and the attack's result on them. Its
+            ``targets`` are negative where the teacher misclassifies the row.
+        """
+
+        def classify(network: nn.Module, images: Tensor) -> Tensor:
+            return network(space.pad(images), mode='tensor')
+
+        suitable = torch.ones_like(labels, dtype=torch.bool)
+        with torch.no_grad():
+            if self.student_correct or self.base == 'discrepancy':
+                student_logits = classify(self.student, inputs)
+            if self.student_correct:
+                suitable &= student_logits.argmax(1) == labels
+            if self.base == 'discrepancy':
+                teacher_logits = classify(self.teacher, inputs)
+                suitable &= teacher_logits.argmax(1) == labels
+                scores = discrepancy(teacher_logits, student_logits, labels)
+                order = scores.argsort(descending=True)
+            else:
+                order = torch.randperm(len(labels), generator=generator).to(labels.device)
+        most = max(1, round(resolve(self.num_samples, len(labels))))
+        rows = order[suitable[order]][:most]
+
+        def choose(logits: Tensor) -> Tensor:
+            targets = self.target(logits, labels[rows], generator)
+            return targets.masked_fill(logits.argmax(1) != labels[rows], -1)
+
+        result = self.attack(
+            partial(classify, self.teacher), inputs[rows], labels[rows], choose, space.bounds
+        )
+        return rows, result
+
+    def append(self, data_batch: dict, pixels: Tensor, rows: list[int], targets: list[int]) -> None:
+        """Append images and marked copies of the rows' data samples to the batch."""
+        images, samples = data_batch['inputs'], data_batch['data_samples']
+        self._clean_batch = dict(inputs=images, data_samples=samples)
+        if isinstance(images, Tensor):
+            images = torch.cat([images.to(pixels), pixels])
+        else:
+            images = [*images, *pixels]
+        copies = [
+            boundary_rows.mark(deepcopy(samples[row]), target)
+            for row, target in zip(rows, targets, strict=False)
+        ]
+        data_batch.update(inputs=images, data_samples=[*samples, *copies])
+
+    @staticmethod
+    def log(runner, starts: Tensor, labels: Tensor, result: AttackResult, kept: Tensor) -> None:
+        """Write the step's statistics to the message hub; those of no sample are left out."""
+        attacked = result.targets >= 0
+        scalars: dict[str, int | float] = dict(samples=int(kept.sum()))
+        if attacked.any():
+            scalars['reached'] = result.reached[attacked].float().mean().item()
+        if kept.any():
+            probabilities = result.logits[kept].float().softmax(1)
+            base = probabilities.gather(1, labels[kept, None])
+            target = probabilities.gather(1, result.targets[kept, None])
+            perturbation = (result.inputs - starts)[kept].flatten(1)
+            scalars['gap'] = (base - target).abs().mean().item()
+            scalars['l2'] = perturbation.norm(dim=1).mean().item()
+        for name, value in scalars.items():
+            runner.message_hub.update_scalar(f'train/boundary/{name}', value)
+
+
+def discrepancy(teacher_logits: Tensor, student_logits: Tensor, labels: Tensor) -> Tensor:
+    """How much two networks differ on the wrong classes: BSS's base sample score.
+
+    Args:
+        teacher_logits (Tensor): (N, K).
+        student_logits (Tensor): (N, K).
+        labels (Tensor): (N,), int64.
+
+    Returns:
+        Tensor: Sum over all classes but the label of the squared difference of the
+        probabilities, (N,).
+    """
+    differences = (teacher_logits.softmax(1) - student_logits.softmax(1)).square()
+    return differences.scatter(1, labels[:, None], 0).sum(1)
+
+
+@contextmanager
+def evaluation_mode(*models: nn.Module) -> Iterator[None]:
+    """Put models in evaluation mode, and each of their modules back in its own mode after."""
+    modes = [(module, module.training) for model in models for module in model.modules()]
+    for model in models:
+        model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

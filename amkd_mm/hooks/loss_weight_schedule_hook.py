@@ -1,0 +1,115 @@
+"""LossWeightScheduleHook: distillation loss weights that change over the epochs."""
+
+import math
+from collections.abc import Sequence
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmrazor.registry import HOOKS
+
+from .training_span import Moment, check_moment, require_epochs, resolve
+
+POLICIES = ('constant', 'linear', 'cosine', 'step')
+
+
+@HOOKS.register_module()
+class LossWeightScheduleHook(Hook):
+    """Sets ``loss_weight`` of one distillation loss at the start of every epoch (ours).
+
+    Works with every MMRazor loss that has a ``loss_weight``. The weight is a function of the
+    epoch alone, so a resumed run continues where it stopped. It is logged as
+    ``weight/<loss>``.
+
+    Args:
+        loss (str): Key of the loss in ``model.distiller.distill_losses``.
+        policy (str): How the weight goes from ``start`` to ``stop`` between ``begin`` and
+            ``end``: ``'constant'`` stays at ``start``, ``'linear'``, ``'cosine'`` (half a
+            period), or ``'step'`` multiplies ``start`` by ``gamma`` at each milestone, whatever
+            ``begin``. Before ``begin`` the weight is ``start``; from ``end`` on it is ``stop``.
+        start (float): First weight.
+        stop (float, optional): Last weight. Required by ``'linear'`` and ``'cosine'``; the
+            others keep their weight after ``end`` when it is None. Defaults to None.
+        begin (int | float): Epoch at which the change begins; a float is a share of the
+            training, so that a shorter run keeps the proportions. Defaults to 0.
+        end (int | float): Epoch from which the weight is ``stop``; a float is a share. Defaults
+            to 1.0, the end of the training.
+        milestones (Sequence[int | float], optional): Epochs, or shares, of ``'step'``.
+        gamma (float): Factor of ``'step'``. Defaults to 0.1.
+
+    Raises:
+        ValueError: If a policy is unknown or lacks an argument, if the model has no such loss or
+            the loss has no ``loss_weight``, or if the training counts iterations.
+
+    Examples:
+        The weights of BSS (Heo et al., AAAI 2019), 4 to 1 on clean samples and 2 to 0 at three
+        quarters of the training on boundary samples:
+
+        >>> custom_hooks = [
+        ...     dict(type='mmrazor.LossWeightScheduleHook', loss='loss_kl', policy='linear',
+        ...          start=4., stop=1.),
+        ...     dict(type='mmrazor.LossWeightScheduleHook', loss='loss_boundary',
+        ...          policy='linear', start=2., stop=0., end=0.75)]
+    """
+
+    def __init__(
+        self,
+        loss: str,
+        policy: str,
+        start: float,
+        stop: float | None = None,
+        begin: Moment = 0,
+        end: Moment = 1.0,
+        milestones: Sequence[Moment] | None = None,
+        gamma: float = 0.1,
+    ) -> None:
+        if policy not in POLICIES:
+            raise ValueError(f'policy must be one of {POLICIES}, not {policy!r}')
+        if policy in ('linear', 'cosine') and stop is None:
+            raise ValueError(f'policy={policy!r} needs `stop`, the last weight')
+        if (policy == 'step') != bool(milestones):
+            raise ValueError("`milestones` belongs to policy='step', which needs it")
+        self.loss = loss
+        self.policy = policy
+        self.start = start
+        self.stop = stop
+        self.begin = check_moment('begin', begin)
+        self.end = check_moment('end', end)
+        self.milestones = [check_moment('milestones', m) for m in milestones or ()]
+        self.gamma = gamma
+
+    def weight(self, epoch: int, max_epochs: int) -> float:
+        """Weight during the epoch, counted from 0."""
+        begin, end = resolve(self.begin, max_epochs), resolve(self.end, max_epochs)
+        if epoch >= end and self.stop is not None:
+            return self.stop
+        if self.policy == 'step':
+            passed = sum(epoch >= resolve(m, max_epochs) for m in self.milestones)
+            return self.start * self.gamma**passed
+        if self.policy == 'constant' or epoch <= begin:
+            return self.start
+        share = min((epoch - begin) / (end - begin), 1.0)
+        if self.policy == 'cosine':
+            share = (1 - math.cos(math.pi * share)) / 2
+        return self.start + (self.stop - self.start) * share
+
+    def before_train(self, runner) -> None:
+        """Find the loss."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        losses = getattr(getattr(model, 'distiller', None), 'distill_losses', {})
+        names = [name for name, module in losses.items() if hasattr(module, 'loss_weight')]
+        if self.loss not in names:
+            raise ValueError(
+                f'LossWeightScheduleHook: loss={self.loss!r} is not in '
+                '`model.distiller.distill_losses`, or has no `loss_weight`; '
+                f'losses that can be scheduled: {names}'
+            )
+        self._module = losses[self.loss]
+        require_epochs(runner, f'LossWeightScheduleHook of {self.loss!r} counts epochs')
+
+    def before_train_epoch(self, runner) -> None:
+        """Set the weight."""
+        self._module.loss_weight = self.weight(runner.epoch, runner.max_epochs)
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        """Log the weight."""
+        runner.message_hub.update_scalar(f'train/weight/{self.loss}', self._module.loss_weight)

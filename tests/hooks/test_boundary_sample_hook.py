@@ -1,0 +1,1157 @@
+"""BoundarySampleHook in real Runners: what it appends, when, and what it leaves as it was."""
+
+import itertools
+import random
+import warnings
+from collections import Counter
+from copy import deepcopy
+from functools import lru_cache, partial
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.hooks import Hook
+from mmengine.model import BaseModule
+from mmengine.optim import OptimWrapper
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from mmpretrain.models import ImageClassifier
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from mmrazor.registry import MODELS as RAZOR_MODELS
+from torch import nn
+
+from amkd_mm.algorithms import AMKD
+from amkd_mm.hooks import boundary_sample_hook
+from amkd_mm.hooks.boundary_sample_hook import BoundarySampleHook, discrepancy, evaluation_mode
+
+NUM_CLASSES = 4
+COLOUR = dict(mean=[120.0, 130.0, 110.0], std=[60.0, 70.0, 80.0])
+PREPROCESSORS = dict(
+    rgb=COLOUR,
+    bgr=dict(to_rgb=True, **COLOUR),
+    padded=dict(to_rgb=True, pad_size_divisor=5, pad_value=0.5, **COLOUR),
+    raw=dict(),
+    raw_bgr=dict(to_rgb=True),
+    gray=dict(mean=[120.0], std=[60.0], to_rgb=True),
+    mmengine=dict(type='mmengine.ImgDataPreprocessor', bgr_to_rgb=True, **COLOUR),
+)
+SEARCH = dict(type='BoundarySearch')
+# Quick, and ends where it started.
+STAY = dict(type='BSSAttack', num_steps=1, step_size=1e-6)
+HOOK = dict(type='mmrazor.BoundarySampleHook', num_samples=64)
+RUNS = itertools.count()
+
+
+@pytest.fixture(autouse=True, scope='module')
+def one_thread():
+    """Networks this small are slower on several."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    """Types without a scope are MMPretrain's, whatever Runner another test left behind."""
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        yield
+
+
+class Backbone(BaseModule):
+    """Convolution, batch norm, ReLU and dropout: what has a mode, and little else."""
+
+    def __init__(self, channels, dropout):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, 8, 3, padding=1),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(4),
+            nn.Dropout(dropout),
+        )
+
+    def forward(self, inputs):
+        return (self.layers(inputs).flatten(1),)
+
+
+def classifier(kind='rgb', dropout=0.0, seed=0):
+    """An untrained network for one kind of images, the same for the same seed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = ImageClassifier(
+            backbone=Backbone(1 if kind == 'gray' else 3, dropout),
+            head=dict(type='LinearClsHead', num_classes=NUM_CLASSES, in_channels=128),
+            data_preprocessor=MODELS.build({'type': 'ClsDataPreprocessor', **PREPROCESSORS[kind]}),
+        )
+    # Or the Runner would draw new weights.
+    model._is_init = True
+    return model
+
+
+def images_and_labels(kind='rgb', count=16, seed=0):
+    """Noisy patches, other in every colour, many of their pixels black or white."""
+    channels = 1 if kind == 'gray' else 3
+    shapes = torch.Generator().manual_seed(7)
+    patterns = torch.rand(NUM_CLASSES, channels, 4, 4, generator=shapes)
+    noise = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % NUM_CLASSES
+    images = F.interpolate(patterns, scale_factor=2)[labels] * 400 - 70
+    images = images + 90 * torch.randn(images.shape, generator=noise)
+    return images.clamp(0, 255).to(torch.uint8), labels.tolist()
+
+
+@lru_cache
+def trained_weights(kind, steps, seed):
+    """Weights after some steps on images that no test uses."""
+    model = classifier(kind, seed=seed).train()
+    images, labels = images_and_labels(kind, count=96, seed=100)
+    inputs = model.data_preprocessor(dict(inputs=images), False)['inputs']
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        F.cross_entropy(model(inputs, mode='tensor'), torch.tensor(labels)).backward()
+        optimizer.step()
+    return model.state_dict()
+
+
+def trained(kind='rgb', steps=40, seed=0, dropout=0.0):
+    model = classifier(kind, dropout)
+    model.load_state_dict(trained_weights(kind, steps, seed))
+    return model
+
+
+def distiller():
+    """KD on clean rows, and on boundary rows."""
+
+    def mapping(index):
+        return dict(
+            preds_S=dict(recorder='logits', from_student=True, record_idx=index),
+            preds_T=dict(recorder='logits', from_student=False, record_idx=index),
+        )
+
+    return dict(
+        _scope_='mmrazor',
+        type='ConfigurableDistiller',
+        student_recorders=dict(logits=dict(type='ModuleOutputs', source='head')),
+        teacher_recorders=dict(logits=dict(type='ModuleOutputs', source='head')),
+        distill_losses=dict(
+            loss_kl=dict(type='KLDivergence', tau=3), loss_boundary=dict(type='KLDivergence')
+        ),
+        loss_forward_mappings=dict(loss_kl=mapping(0), loss_boundary=mapping(1)),
+    )
+
+
+def amkd(kind='rgb', teacher=None, student=None, **kwargs):
+    model = AMKD(
+        distiller=distiller(),
+        teacher=teacher or trained(kind),
+        architecture=student or trained(kind, steps=6, seed=1),
+        **kwargs,
+    )
+    model.teacher._is_init = True
+    return model
+
+
+def kd(student=None):
+    """The same without AMKD, on whatever rows there are."""
+    config = distiller()
+    for part in ('distill_losses', 'loss_forward_mappings'):
+        del config[part]['loss_boundary']
+    model = RAZOR_MODELS.build(
+        dict(
+            _scope_='mmrazor',
+            type='SingleTeacherDistill',
+            distiller=config,
+            teacher=trained(dropout=0.5),
+            architecture=student or classifier(seed=1),
+        )
+    )
+    model.teacher._is_init = True
+    return model
+
+
+class Images(torch.utils.data.Dataset):
+    """Images and data samples, as MMPretrain's `PackInputs` gives them."""
+
+    METAINFO = dict()
+
+    def __init__(self, images, labels):
+        self.images = images
+        self.labels = labels
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        sample = DataSample(metainfo=dict(sample_idx=index))
+        if self.labels[index] is not None:
+            sample.set_gt_label(self.labels[index])
+        return dict(inputs=self.images[index].clone(), data_samples=sample)
+
+
+class Early(Hook):
+    """Sees the batch before BoundarySampleHook does."""
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, prepare=None):
+        self.prepare = prepare
+        self.batches, self.states = [], []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if self.prepare is not None:
+            self.prepare(runner)
+        self.batches.append(dict(data_batch))
+        self.states.append(state(runner))
+
+
+class Step:
+    """A batch after BoundarySampleHook, and what had been logged by then."""
+
+    def __init__(self, runner, batch):
+        self.iter = runner.iter
+        self.batch = dict(batch)
+        marks = [sample.get('is_boundary', False) for sample in batch['data_samples']]
+        # All marked rows stand behind all others.
+        assert marks == sorted(marks)
+        self.num_clean = marks.count(False)
+        self.images = [image.detach().cpu().clone() for image in batch['inputs']]
+        self.samples = list(batch['data_samples'])
+        self.boundary = self.samples[self.num_clean :]
+        self.rows = [sample.sample_idx for sample in self.boundary]
+        self.targets = [sample.boundary_target for sample in self.boundary]
+        self.state = state(runner)
+
+    def pixels(self):
+        """Base images and boundary images, float (M, C, H, W) each."""
+        position = {sample.sample_idx: i for i, sample in enumerate(self.samples[: self.num_clean])}
+        bases = [self.images[position[row]].float() for row in self.rows]
+        return torch.stack(bases), torch.stack(self.images[self.num_clean :])
+
+
+class Late(Hook):
+    """Sees the batch after BoundarySampleHook, and again after the step."""
+
+    priority = 'VERY_LOW'
+
+    def __init__(self):
+        self.steps, self.after = [], []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.steps.append(Step(runner, data_batch))
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.after.append(dict(data_batch))
+
+
+def state(runner):
+    """All that the hook must not change: modes, gradients, buffers, flags, random states."""
+    model = runner.model
+    networks = dict(teacher=model.teacher, student=model.student)
+    found = dict()
+    for name, network in networks.items():
+        for key, module in network.named_modules():
+            found[name, key, 'mode'] = module.training
+        for key, parameter in network.named_parameters():
+            gradient = parameter.grad
+            found[name, key, 'grad'] = None if gradient is None else gradient.cpu().numpy().copy()
+            found[name, key, 'requires_grad'] = parameter.requires_grad
+        for key, value in network.state_dict().items():
+            found[name, key, 'value'] = value.cpu().numpy().copy()
+    found['torch'] = torch.get_rng_state().numpy()
+    found['numpy'] = np.random.get_state()[1].copy()
+    found['python'] = random.getstate()
+    return found
+
+
+def train(
+    model,
+    hook,
+    tmp_path,
+    dataset=None,
+    batch_size=16,
+    epochs=1,
+    early=None,
+    late=None,
+    **kwargs,
+):
+    """Train in a Runner; returns it, the steps as they were trained on, and both spies."""
+    early, late = early or Early(), late or Late()
+    wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.05))
+    options = dict(
+        model=model,
+        work_dir=str(tmp_path),
+        train_dataloader=dict(
+            batch_size=batch_size,
+            num_workers=0,
+            collate_fn=dict(type=kwargs.pop('collate', 'default_collate')),
+            dataset=dataset or Images(*images_and_labels()),
+            sampler=dict(type='DefaultSampler', shuffle=kwargs.pop('shuffle', False)),
+        ),
+        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        optim_wrapper=wrapper,
+        custom_hooks=[early, {**HOOK, **hook}, late],
+        default_hooks=dict(checkpoint=None, logger=None, timer=None),
+        default_scope='mmpretrain',
+        randomness=dict(seed=0),
+        log_level='ERROR',
+        # Runners of one name share their log.
+        experiment_name=f'{tmp_path}-{next(RUNS)}',
+    )
+    runner = Runner(**{**options, **kwargs})
+    runner.train()
+    return runner, late.steps, early, late
+
+
+def logged(runner, name):
+    """Every value of one statistic."""
+    scalars = runner.message_hub.log_scalars
+    return list(scalars[f'train/boundary/{name}'].data[0]) if has_log(runner, name) else []
+
+
+def has_log(runner, name):
+    return f'train/boundary/{name}' in runner.message_hub.log_scalars
+
+
+def logits_of(network, pixels):
+    """What a network says of dataloader images, through the real preprocessor."""
+    network = deepcopy(network).cpu().eval()
+    # As a list, which is the other way through the preprocessor than the hook's.
+    inputs = network.data_preprocessor(dict(inputs=list(pixels)), False)['inputs']
+    with torch.no_grad():
+        return inputs, network(inputs, mode='tensor')
+
+
+# --- What is appended -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('collate', ['default_collate', 'pseudo_collate'])
+@pytest.mark.parametrize('kind', PREPROCESSORS)
+def test_rows_lie_on_the_boundary_of_the_teacher(kind, collate, tmp_path):
+    images, labels = images_and_labels(kind)
+    model = amkd(kind)
+    teacher = deepcopy(model.teacher)
+    assert logits_of(teacher, images)[1].argmax(1).tolist() == labels
+
+    runner, (step,), _, _ = train(
+        model,
+        dict(attack=SEARCH, num_samples=12, student_correct=False, target='random'),
+        tmp_path,
+        Images(images, labels),
+        collate=collate,
+    )
+
+    assert isinstance(step.batch['inputs'], torch.Tensor) == (collate == 'default_collate')
+    assert len(step.rows) == len(set(step.rows)) >= 8
+    assert logged(runner, 'samples') == [len(step.rows)]
+    assert logged(runner, 'reached') == [pytest.approx(len(step.rows) / 12)]
+    assert logged(runner, 'seconds')[0] > 0
+
+    bases, moved = step.pixels()
+    assert moved.dtype == torch.float32
+    assert moved.min() >= 0 and moved.max() <= 255
+    assert (moved == 0).any() and (moved == 255).any()
+
+    starts, _ = logits_of(teacher, bases)
+    ends, logits = logits_of(teacher, moved)
+    assert logits.argmax(1).tolist() == step.targets
+    probabilities = logits.softmax(1)
+    gaps, lengths = [], []
+    for i, (row, target) in enumerate(zip(step.rows, step.targets, strict=True)):
+        assert step.boundary[i].gt_label.tolist() == [labels[row]]
+        assert target != labels[row]
+        gaps.append(abs(probabilities[i, labels[row]] - probabilities[i, target]).item())
+        lengths.append((ends[i] - starts[i]).square().sum().sqrt().item())
+    assert logged(runner, 'gap') == [pytest.approx(np.mean(gaps), abs=1e-3)]
+    assert logged(runner, 'l2') == [pytest.approx(np.mean(lengths), rel=1e-3)]
+    # Near the boundary, and not where they started.
+    assert np.mean(gaps) < 0.1 and min(lengths) > 0
+
+
+@pytest.mark.parametrize('collate', ['default_collate', 'pseudo_collate'])
+def test_originals_are_left_alone(collate, tmp_path):
+    images, labels = images_and_labels()
+    runner, (step,), early, late = train(
+        amkd(),
+        dict(attack=SEARCH),
+        tmp_path,
+        Images(images, labels),
+        collate=collate,
+    )
+    assert step.rows
+    before, after = early.batches[0], late.after[0]
+    # After the step the batch holds the very objects of the dataloader.
+    assert after['inputs'] is before['inputs'] and after['data_samples'] is before['data_samples']
+    assert len(after['inputs']) == len(after['data_samples']) == len(images)
+
+    assert torch.equal(torch.stack(step.images[: step.num_clean]).float(), images.float())
+    originals = {sample.sample_idx: sample for sample in before['data_samples']}
+    for sample, original in zip(step.samples, before['data_samples'], strict=False):
+        assert sample is original
+        assert 'is_boundary' not in sample and 'boundary_target' not in sample
+    for copy in step.boundary:
+        original = originals[copy.sample_idx]
+        copy.gt_label += 1
+        copy.set_field([1], 'note')
+        assert original.gt_label.tolist() == [labels[original.sample_idx]]
+        assert 'note' not in original
+
+
+def test_the_batch_is_not_appended_to_in_place(tmp_path):
+    """A dataset that keeps its batches (in memory, say) must not collect boundary samples."""
+    kept = []
+
+    class Collector(Hook):
+        priority = 'VERY_HIGH'
+
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            kept.append((data_batch['inputs'], data_batch['data_samples']))
+
+    _, steps, _, _ = train(
+        amkd(), dict(attack=SEARCH), tmp_path, early=Collector(), collate='pseudo_collate'
+    )
+    assert steps[0].rows
+    assert [len(images) for images, _ in kept] == [len(samples) for _, samples in kept] == [16]
+
+
+# --- Which are moved ------------------------------------------------------------------------------
+
+
+def some_wrong(labels, rows):
+    """Labels with those of some rows false, so that the teacher misclassifies them."""
+    return [(label + 1) % NUM_CLASSES if i in rows else label for i, label in enumerate(labels)]
+
+
+def predictions(network, images):
+    return logits_of(network, images)[1].argmax(1).tolist()
+
+
+@pytest.mark.parametrize('student_correct', [True, False])
+def test_discrepancy_takes_those_where_the_networks_differ_most(student_correct, tmp_path):
+    images, labels = images_and_labels(count=32)
+    labels = some_wrong(labels, rows=(0, 5, 9))
+    # An untrained student is right about half of them.
+    model = amkd(student=classifier(seed=2))
+    p_t = logits_of(model.teacher, images)[1].softmax(1).tolist()
+    p_s = logits_of(model.student, images)[1].softmax(1).tolist()
+
+    scores = dict()
+    student_is_right = 0
+    for i, label in enumerate(labels):
+        student_is_right += max(p_s[i]) == p_s[i][label]
+        if max(p_t[i]) != p_t[i][label]:
+            continue
+        if student_correct and max(p_s[i]) != p_s[i][label]:
+            continue
+        scores[i] = sum((p_t[i][k] - p_s[i][k]) ** 2 for k in range(NUM_CLASSES) if k != label)
+    expected = sorted(scores, key=scores.get, reverse=True)[:8]
+    # Otherwise the test could not tell the options apart.
+    assert len(expected) == 8 < student_is_right < len(labels) - 8
+
+    _, (step,), _, _ = train(
+        model,
+        dict(
+            attack=STAY,
+            num_samples=8,
+            base='discrepancy',
+            student_correct=student_correct,
+            keep_unreached=True,
+        ),
+        tmp_path,
+        Images(images, labels),
+        batch_size=32,
+    )
+    assert step.rows == expected
+
+
+@pytest.mark.parametrize('student_correct', [True, False])
+def test_random_takes_any_that_both_classify_correctly(student_correct, tmp_path):
+    images, labels = images_and_labels(count=32)
+    labels = some_wrong(labels, rows=(0, 5, 9))
+    # An untrained student is right about half of them.
+    model = amkd(student=classifier(seed=2))
+    teacher, student = predictions(model.teacher, images), predictions(model.student, images)
+    suitable = {
+        i
+        for i, label in enumerate(labels)
+        if teacher[i] == label and (student[i] == label or not student_correct)
+    }
+    _, (step,), _, _ = train(
+        model,
+        dict(attack=STAY, student_correct=student_correct, keep_unreached=True),
+        tmp_path,
+        Images(images, labels),
+        batch_size=32,
+    )
+    # There is room for all of them.
+    assert set(step.rows) == suitable and len(step.rows) == len(suitable)
+    assert student_correct != any(student[i] != labels[i] for i in step.rows)
+
+
+def test_random_takes_each_equally_often(tmp_path):
+    count, num_samples, epochs = 12, 3, 80
+    _, steps, _, _ = train(
+        amkd(),
+        dict(
+            attack=STAY,
+            num_samples=num_samples,
+            student_correct=False,
+            keep_unreached=True,
+        ),
+        tmp_path,
+        Images(*images_and_labels(count=count)),
+        epochs=epochs,
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.0)),
+    )
+    assert all(len(set(step.rows)) == num_samples for step in steps)
+    frequency = Counter(row for step in steps for row in step.rows)
+    expected = epochs * num_samples / count
+    statistic = sum((frequency[row] - expected) ** 2 / expected for row in range(count))
+    assert statistic < 31.3  # 99.9% of chi-square with 11 degrees of freedom
+
+
+@pytest.mark.parametrize(
+    ('num_samples', 'expected'),
+    [(3, 3), (64, 16), (0.25, 4), (0.5, 8), (1.0, 16), (1, 1), (0.01, 1), (None, 4)],
+)
+@pytest.mark.parametrize('base', ['random', 'discrepancy'])
+def test_num_samples(base, num_samples, expected, tmp_path):
+    hook = dict(attack=STAY, base=base, student_correct=False, keep_unreached=True)
+    if num_samples is None:
+        # As in BSS: 64 of 256.
+        assert BoundarySampleHook(STAY).num_samples == 0.25
+    else:
+        hook['num_samples'] = num_samples
+        _, (step,), _, _ = train(amkd(), hook, tmp_path)
+        assert len(step.rows) == expected
+
+
+@pytest.mark.parametrize(
+    ('base', 'student_correct', 'teacher_rows', 'student_rows'),
+    [
+        # The attack's first pass is the selection's too.
+        ('random', False, [5, 5], []),
+        ('random', True, [5, 5], [16]),
+        ('discrepancy', False, [16, 5, 5], [16]),
+        ('discrepancy', True, [16, 5, 5], [16]),
+    ],
+)
+def test_networks_see_no_more_rows_than_needed(
+    base, student_correct, teacher_rows, student_rows, tmp_path
+):
+    model = amkd(student=trained(steps=40, seed=1))
+    passes = dict(teacher=[], student=[])
+
+    def count(name, module, args):
+        passes[name].append(len(args[0]))
+
+    handles = [
+        getattr(model, name).backbone.register_forward_pre_hook(partial(count, name))
+        for name in passes
+    ]
+
+    class StopCounting(Late):
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            for handle in handles:
+                handle.remove()
+
+    # One step of the published attack: a pass before it and a pass after it.
+    hook = dict(attack=STAY, num_samples=5, base=base, student_correct=student_correct)
+    train(model, hook, tmp_path, late=StopCounting())
+    assert passes == dict(teacher=teacher_rows, student=student_rows)
+
+
+def test_unreached_are_appended_on_request(tmp_path):
+    images, labels = images_and_labels()
+    wrong = (1, 2)
+    dataset = Images(images, some_wrong(labels, wrong))
+    options = dict(attack=STAY, student_correct=False)
+
+    runner, (step,), _, _ = train(amkd(), options, tmp_path, dataset)
+    assert step.rows == []
+    assert logged(runner, 'samples') == logged(runner, 'reached') == [0]
+    assert not has_log(runner, 'gap') and not has_log(runner, 'l2')
+
+    options.update(keep_unreached=True)
+    runner, (step,), _, _ = train(amkd(), options, tmp_path, dataset)
+    # Not even now those that the teacher misclassifies.
+    assert set(step.rows) == set(range(16)) - set(wrong)
+    assert logged(runner, 'samples') == [14] and logged(runner, 'reached') == [0]
+    bases, moved = step.pixels()
+    assert torch.allclose(bases, moved, atol=0.01)
+    assert all(
+        target != dataset.labels[row] for row, target in zip(step.rows, step.targets, strict=True)
+    )
+
+
+def test_reached_is_a_share_of_the_attacked(tmp_path):
+    images, labels = images_and_labels()
+    dataset = Images(images, some_wrong(labels, rows=(1, 2)))
+    # So few steps that not all reach their class.
+    attack = dict(type='BoundarySearch', max_steps=3, overshoot=0.0)
+    runner, (step,), _, _ = train(
+        amkd(), dict(attack=attack, student_correct=False, target='random'), tmp_path, dataset
+    )
+    assert 0 < len(step.rows) < 14
+    assert logged(runner, 'reached') == [pytest.approx(len(step.rows) / 14)]
+
+
+@pytest.mark.parametrize('case', ['teacher_wrong', 'student_wrong'])
+@pytest.mark.parametrize('collate', ['default_collate', 'pseudo_collate'])
+def test_training_goes_on_without_suitable_samples(case, collate, tmp_path):
+    images, labels = images_and_labels()
+    if case == 'teacher_wrong':
+        labels = some_wrong(labels, rows=range(16))
+        model, base = amkd(), 'random'
+    else:
+        # A student that always says 0, and images of the other classes.
+        keep = [i for i, label in enumerate(labels) if label]
+        images, labels = images[keep], [labels[i] for i in keep]
+        student = classifier(seed=1)
+        nn.init.zeros_(student.head.fc.weight)
+        student.head.fc.bias.data.copy_(torch.eye(NUM_CLASSES)[0])
+        model, base = amkd(student=student), 'discrepancy'
+    before = deepcopy(model.student.state_dict())
+    runner, (step,), _, late = train(
+        model,
+        dict(attack=SEARCH, base=base, student_correct=case == 'student_wrong'),
+        tmp_path,
+        Images(images, labels),
+        collate=collate,
+    )
+    assert step.rows == [] and len(step.images) == len(images)
+    assert logged(runner, 'samples') == [0] and not has_log(runner, 'gap')
+    assert has_log(runner, 'reached') is False
+    after = model.student.state_dict()
+    assert any(not torch.equal(before[key].cpu(), after[key].cpu()) for key in before)
+
+
+# --- Towards which class --------------------------------------------------------------------------
+
+
+def softmax_without(logits, label):
+    """The distribution that BSS draws target classes from, by the book."""
+    top = max(value for k, value in enumerate(logits) if k != label)
+    weights = [0.0 if k == label else float(np.exp(v - top)) for k, v in enumerate(logits)]
+    return [weight / sum(weights) for weight in weights]
+
+
+def check_distribution(targets, probabilities):
+    """Chi-square of counted draws, over the classes that are likely at all."""
+    counts = Counter(targets.tolist())
+    statistic, degrees = 0.0, -1
+    for k, probability in enumerate(probabilities):
+        expected = probability * len(targets)
+        if expected < 1e-3:
+            assert counts[k] == 0
+        else:
+            statistic += (counts[k] - expected) ** 2 / expected
+            degrees += 1
+    # Mean plus over four standard deviations.
+    assert statistic < degrees + 6 * max(1, 2 * degrees) ** 0.5
+
+
+@pytest.mark.parametrize('label', range(5))
+@pytest.mark.parametrize(
+    'logits',
+    [
+        [1.0, 0.5, -0.3, 0.1, 2.0],
+        # The base class saturates the softmax: in float32 all others are 0.
+        'saturated',
+        [0.0, 0.0, 0.0, 0.0, 0.0],
+    ],
+)
+def test_sample_draws_from_the_softmax_without_the_base_class(logits, label):
+    if logits == 'saturated':
+        logits = [3.0, 2.5, 1.0, 2.0, 1.5]
+        logits[label] = 500.0
+        assert torch.tensor(logits).softmax(0).sort().values[-2] == 0
+    rows = torch.tensor(logits).repeat(20000, 1)
+    labels = torch.full((len(rows),), label)
+    generator = torch.Generator().manual_seed(label)
+    targets = boundary_sample_hook.sample_target(rows, labels, generator)
+    assert not (targets == label).any()
+    check_distribution(targets, softmax_without(logits, label))
+
+
+@pytest.mark.parametrize('draw', [0.0, 1 - 2**-24])
+def test_sample_at_the_ends_of_the_random_numbers(draw, monkeypatch):
+    monkeypatch.setattr(torch, 'rand', lambda *size, **kwargs: torch.full(size, draw))
+    for label in (0, 1, 3):
+        logits = torch.tensor([[-900.0, -900.0, 7.0, -900.0]])
+        logits[:, label] = 1000.0
+        # The others are as good as impossible, whether they stand before or behind.
+        targets = boundary_sample_hook.sample_target(logits, torch.tensor([label]), None)
+        assert targets.tolist() == [2]
+
+    logits = 3 * torch.randn(2000, 7, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(2000) % 7
+    targets = boundary_sample_hook.sample_target(logits, labels, None).tolist()
+    # Only the first or the last other class fits.
+    for label, target in zip(labels.tolist(), targets, strict=True):
+        others = [k for k in range(7) if k != label]
+        assert target == others[0 if draw == 0 else -1]
+
+
+def test_random_target_draws_all_other_classes_equally():
+    for label in range(4):
+        rows, labels = torch.zeros(8000, 4), torch.full((8000,), label)
+        generator = torch.Generator().manual_seed(label)
+        targets = boundary_sample_hook.random_target(rows, labels, generator)
+        check_distribution(targets, [0.0 if k == label else 1 / 3 for k in range(4)])
+
+
+def test_runner_up_is_the_best_other_class():
+    logits = torch.randn(50, 6, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(50) % 6
+    found = boundary_sample_hook.runner_up_target(logits, labels, None).tolist()
+    for row, label, target in zip(logits.tolist(), labels.tolist(), found, strict=True):
+        others = [k for k in range(6) if k != label]
+        assert target == max(others, key=lambda k: row[k])
+
+
+@pytest.mark.parametrize('target', ['sample', 'runner_up', 'random'])
+def test_marks_name_the_chosen_class(target, tmp_path):
+    images, labels = images_and_labels()
+    model = amkd()
+    logits = logits_of(model.teacher, images)[1].tolist()
+    epochs = 40
+    _, steps, _, _ = train(
+        model,
+        dict(attack=STAY, target=target, student_correct=False, keep_unreached=True),
+        tmp_path,
+        Images(images, labels),
+        epochs=epochs,
+    )
+    drawn = [pair for step in steps for pair in zip(step.rows, step.targets, strict=True)]
+    assert len(drawn) == epochs * len(images)
+    # Few rows are drawn often: their frequencies added up tell the three ways apart.
+    expected = np.zeros((len(images), NUM_CLASSES))
+    for row, label in enumerate(labels):
+        others = [k for k in range(NUM_CLASSES) if k != label]
+        if target == 'sample':
+            expected[row] = softmax_without(logits[row], label)
+        elif target == 'random':
+            expected[row, others] = 1 / 3
+        else:
+            expected[row, max(others, key=lambda k: logits[row][k])] = 1
+    counts = np.zeros_like(expected)
+    for row, k in drawn:
+        counts[row, k] += 1
+    assert (counts[expected == 0] == 0).all()
+    variance = (expected * (1 - expected) * epochs).sum()
+    assert np.square(counts - expected * epochs).sum() <= variance * 1.5
+
+
+def test_discrepancy_is_that_of_bss():
+    generator = torch.Generator().manual_seed(0)
+    teacher, student = (torch.randn(9, 5, generator=generator) for _ in range(2))
+    labels = torch.arange(9) % 5
+    found = discrepancy(teacher, student, labels)
+    for i in range(9):
+        p, q = teacher[i].softmax(0), student[i].softmax(0)
+        expected = sum((p[k] - q[k]) ** 2 for k in range(5) if k != labels[i])
+        assert found[i].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+# --- When -----------------------------------------------------------------------------------------
+
+
+# Twelve iterations: four epochs of three.
+@pytest.mark.parametrize(
+    ('options', 'expected'),
+    [
+        (dict(), range(12)),
+        (dict(begin=1), range(3, 12)),
+        (dict(end=2), range(6)),
+        (dict(begin=1, end=3), range(3, 9)),
+        (dict(begin=0.25, end=0.75), range(3, 9)),
+        # 1.2 epochs: the first epoch that begins no earlier.
+        (dict(begin=0.3), range(6, 12)),
+        (dict(end=0.3), range(6)),
+        (dict(begin=2, end=2), ()),
+        (dict(end=0), ()),
+        (dict(end=0.0), ()),
+        (dict(begin=7), ()),
+        (dict(interval=2), range(0, 12, 2)),
+        (dict(interval=5, begin=1), (5, 10)),
+        (dict(by_epoch=False, begin=2, end=7), range(2, 7)),
+        (dict(by_epoch=False, begin=0.5), range(6, 12)),
+        (dict(by_epoch=False, begin=1, end=0.75, interval=3), (3, 6)),
+    ],
+)
+def test_begin_end_and_interval(options, expected, tmp_path):
+    with warnings.catch_warnings():
+        # AMKD must know that boundary rows will come, or have gone.
+        warnings.filterwarnings('error', message='.*nothing makes any')
+        runner, steps, _, _ = train(
+            amkd(),
+            dict(attack=STAY, student_correct=False, keep_unreached=True, **options),
+            tmp_path,
+            Images(*images_and_labels(count=12)),
+            batch_size=4,
+            epochs=4,
+        )
+    assert [step.iter for step in steps] == list(range(12))
+    assert [step.iter for step in steps if step.rows] == list(expected)
+    # Other batches stay as they are.
+    for step in steps:
+        assert (step.images[0].dtype == torch.uint8) == (not step.rows)
+
+
+@pytest.mark.parametrize(
+    ('options', 'expected'),
+    [
+        (dict(), range(8)),
+        (dict(by_epoch=False, begin=0.5), range(4, 8)),
+        (dict(by_epoch=False, end=3), range(3)),
+    ],
+)
+def test_training_by_iterations(options, expected, tmp_path):
+    _, steps, _, _ = train(
+        amkd(),
+        dict(attack=STAY, student_correct=False, keep_unreached=True, **options),
+        tmp_path,
+        batch_size=2,
+        train_cfg=dict(by_epoch=False, max_iters=8),
+    )
+    assert [step.iter for step in steps if step.rows] == list(expected)
+
+
+@pytest.mark.parametrize('options', [dict(end=0.75), dict(begin=1)])
+def test_epochs_need_a_training_by_epochs(options, tmp_path):
+    with pytest.raises(ValueError, match='by_epoch'):
+        train(
+            amkd(),
+            dict(attack=STAY, **options),
+            tmp_path,
+            train_cfg=dict(by_epoch=False, max_iters=8),
+        )
+
+
+def test_the_log_says_when_there_are_no_more(tmp_path):
+    runner, steps, _, _ = train(
+        amkd(),
+        dict(attack=STAY, student_correct=False, keep_unreached=True, begin=1, end=2),
+        tmp_path,
+        epochs=3,
+    )
+    # The log of a Runner shows the last value.
+    assert logged(runner, 'samples') == [0, 16, 0]
+
+
+# --- Resuming -------------------------------------------------------------------------------------
+
+
+class Noise(Hook):
+    """Other code that draws random numbers, as data augmentation does."""
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, amount):
+        self.amount = amount
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        torch.rand(self.amount), np.random.rand(self.amount)
+        for _ in range(self.amount):
+            random.random()
+
+
+@pytest.mark.parametrize('target', ['sample', 'random'])
+def test_a_resumed_run_draws_what_an_uninterrupted_one_draws(target, tmp_path):
+    def run(noise, **kwargs):
+        runner, steps, _, _ = train(
+            amkd(),
+            dict(attack=STAY, num_samples=4, target=target, keep_unreached=True),
+            tmp_path,
+            Images(*images_and_labels(count=24)),
+            early=Noise(noise),
+            batch_size=8,
+            epochs=3,
+            shuffle=True,
+            default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1), logger=None),
+            **kwargs,
+        )
+        return {step.iter: list(zip(step.rows, step.targets, strict=True)) for step in steps}
+
+    whole = run(noise=1)
+    resumed = run(noise=5, load_from=str(tmp_path / 'epoch_1.pth'), resume=True)
+    assert list(whole) == list(range(9)) and list(resumed) == list(range(3, 9))
+    assert all(whole.values())
+    assert resumed == {i: whole[i] for i in resumed}
+    # Not the same draws at every iteration.
+    assert len({tuple(pairs) for pairs in whole.values()}) == 9
+
+
+def test_another_seed_draws_something_else(tmp_path):
+    def run(seed):
+        _, steps, _, _ = train(
+            amkd(),
+            dict(attack=STAY, num_samples=8, target='random', keep_unreached=True),
+            tmp_path,
+            randomness=dict(seed=seed),
+        )
+        return steps[0].rows, steps[0].targets
+
+    assert run(0) == run(0) != run(1)
+
+
+# --- What must stay as it was ---------------------------------------------------------------------
+
+
+def assert_same(before, after):
+    assert before.keys() == after.keys()
+    for key, value in before.items():
+        if isinstance(value, np.ndarray):
+            assert np.array_equal(value, after[key]), key
+        else:
+            assert value == after[key], key
+
+
+@pytest.mark.parametrize('base', ['random', 'discrepancy'])
+@pytest.mark.parametrize('algorithm', ['amkd', 'teacher_in_training', 'trained_teacher', 'kd'])
+def test_networks_are_left_as_they_were(algorithm, base, tmp_path):
+    student = trained(steps=6, seed=1, dropout=0.5)
+    teacher = trained(dropout=0.5)
+    if algorithm == 'kd':
+        model = kd(student)
+    elif algorithm == 'amkd':
+        model = amkd(teacher=teacher, student=student)
+    elif algorithm == 'teacher_in_training':
+        model = amkd(teacher=teacher, student=student, teacher_eval=False)
+    else:
+        model = amkd(teacher=teacher, student=student, teacher_trainable=True)
+    # A part of the student that its user froze, and a part that stays in training on its own.
+    student.head.fc.weight.requires_grad_(False)
+
+    def freeze(runner):
+        student.backbone.layers[1].eval()
+
+    early = Early(freeze)
+    runner, steps, _, _ = train(
+        model,
+        dict(attack=SEARCH, base=base),
+        tmp_path,
+        early=early,
+        batch_size=8,
+        epochs=2,
+        # Between two iterations there are gradients.
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01), accumulative_counts=2),
+    )
+    assert len(steps) == 4 and any(step.rows for step in steps)
+    for before, step in zip(early.states, steps, strict=True):
+        assert_same(before, step.state)
+
+    first, second = early.states[:2]
+    assert first['student', 'backbone.layers.4', 'mode']
+    assert not first['student', 'backbone.layers.1', 'mode']
+    assert first['teacher', 'backbone.layers.4', 'mode'] == (algorithm != 'amkd')
+    assert np.abs(second['student', 'head.fc.bias', 'grad']).sum() > 0
+    has_gradient = second['teacher', 'head.fc.bias', 'grad'] is not None
+    assert has_gradient == (algorithm == 'trained_teacher')
+
+
+def test_modes_come_back_after_an_error():
+    model = classifier(dropout=0.5).train()
+    model.backbone.layers[1].eval()
+    before = {name: module.training for name, module in model.named_modules()}
+    with pytest.raises(KeyError), evaluation_mode(model):
+        assert not any(module.training for module in model.modules())
+        raise KeyError
+    assert {name: module.training for name, module in model.named_modules()} == before
+
+
+def test_the_teacher_is_attacked_without_dropout(tmp_path):
+    """MMRazor leaves a teacher's dropout alive; the boundary is that without it."""
+    images, labels = images_and_labels()
+    teacher = trained(dropout=0.5)
+    _, (step,), _, _ = train(
+        amkd(teacher=teacher, teacher_eval=False),
+        dict(attack=SEARCH, student_correct=False, target='runner_up'),
+        tmp_path,
+    )
+    assert len(step.rows) == 16
+    _, logits = logits_of(teacher, step.pixels()[1])
+    assert logits.argmax(1).tolist() == step.targets
+
+
+def test_accumulated_gradients_are_those_without_the_hook(tmp_path):
+    """The hook's own gradients do not leak into a step that drops the boundary rows."""
+
+    def run(**hook):
+        model = kd_without_boundary_losses()
+        train(
+            model,
+            dict(attack=SEARCH, **hook),
+            tmp_path,
+            batch_size=8,
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1), accumulative_counts=2),
+        )
+        return model.student.state_dict()
+
+    with_hook, without = run(), run(end=0)
+    for key, value in without.items():
+        assert torch.equal(value, with_hook[key]), key
+
+
+def kd_without_boundary_losses():
+    """AMKD that drops boundary rows: no loss reads them."""
+    config = distiller()
+    for part in ('distill_losses', 'loss_forward_mappings'):
+        del config[part]['loss_boundary']
+    model = AMKD(distiller=config, teacher=trained(), architecture=trained(steps=6, seed=1))
+    model.teacher._is_init = True
+    return model
+
+
+class CpuAmp(OptimWrapper):
+    """What AmpOptimWrapper does, which MMEngine refuses without a GPU."""
+
+    def optim_context(self, model):
+        return torch.autocast('cpu', dtype=torch.bfloat16)
+
+
+def test_mixed_precision(tmp_path):
+    images, labels = images_and_labels()
+    model = amkd()
+    teacher = deepcopy(model.teacher)
+    if torch.cuda.is_available():
+        wrapper = dict(type='AmpOptimWrapper', optimizer=dict(type='SGD', lr=0.05))
+    else:
+        wrapper = CpuAmp(torch.optim.SGD(model.student.parameters(), lr=0.05))
+    runner, steps, _, _ = train(
+        model,
+        dict(attack=SEARCH, student_correct=False),
+        tmp_path,
+        epochs=3,
+        optim_wrapper=wrapper,
+    )
+    for step in steps:
+        assert len(step.rows) == 16
+        # Found in full precision, although the step is not.
+        _, logits = logits_of(teacher, step.pixels()[1])
+        assert logits.argmax(1).tolist() == step.targets
+    losses = runner.message_hub.log_scalars['train/distill.loss_boundary'].data[0]
+    assert len(losses) == 3 and np.isfinite(losses).all() and losses.min() > 0
+
+
+def test_without_amkd_the_rows_are_training_data(tmp_path):
+    images, labels = images_and_labels()
+    model = kd()
+    seen = dict()
+
+    def record(module, args, output):
+        if module.training:
+            seen['logits'] = output.detach().cpu()
+
+    model.student.head.register_forward_hook(record)
+    runner, (step,), _, _ = train(
+        model, dict(attack=SEARCH, student_correct=False), tmp_path, Images(images, labels)
+    )
+    assert len(step.rows) >= 8
+    expected = labels + [labels[row] for row in step.rows]
+    assert len(seen['logits']) == len(expected)
+    loss = F.cross_entropy(seen['logits'], torch.tensor(expected))
+    history = runner.message_hub.log_scalars['train/student.loss'].data[0]
+    assert history.tolist() == [pytest.approx(loss.item(), rel=1e-5)]
+
+
+# --- Mistakes -------------------------------------------------------------------------------------
+
+
+MIXUP = dict(augments=dict(type='Mixup', alpha=0.8))
+CUTMIX = dict(augments=[dict(type='CutMix', alpha=1.0)], probs=[0.5])
+
+
+@pytest.mark.parametrize('augments', [MIXUP, CUTMIX])
+@pytest.mark.parametrize('place', ['data_preprocessor', 'train_cfg'])
+def test_mixed_images_are_refused(place, augments, tmp_path):
+    settings = dict(num_classes=NUM_CLASSES, to_onehot=True, **COLOUR)
+    # MMPretrain changes the lists.
+    augments = deepcopy(augments)
+    network = dict(
+        backbone=Backbone(3, 0.0),
+        head=dict(type='LinearClsHead', num_classes=NUM_CLASSES, in_channels=128),
+    )
+    if place == 'train_cfg':
+        network.update(train_cfg=augments, data_preprocessor=settings)
+        model = amkd(student=ImageClassifier(**network))
+    else:
+        model = amkd(data_preprocessor=dict(batch_augments=augments, **settings))
+    with pytest.raises(ValueError, match='`batch_augments`.*`data_preprocessor`') as error:
+        train(model, dict(attack=SEARCH), tmp_path)
+    assert 'Mixup' in str(error.value) and 'CutMix' in str(error.value)
+
+
+def test_onehot_labels_are_no_mixing(tmp_path):
+    student = trained(steps=6, seed=1)
+    student.head.loss_module = MODELS.build(dict(type='CrossEntropyLoss', use_soft=True))
+    settings = dict(num_classes=NUM_CLASSES, to_onehot=True, **COLOUR)
+    model = amkd(student=student, data_preprocessor=settings)
+    _, (step,), _, _ = train(model, dict(attack=SEARCH), tmp_path)
+    assert step.rows
+
+
+def test_a_model_without_teacher_is_refused(tmp_path):
+    with pytest.raises(TypeError, match='a teacher and a student.*ImageClassifier'):
+        train(classifier(), dict(attack=SEARCH), tmp_path)
+
+
+def test_images_of_unequal_size_are_refused(tmp_path):
+    images, labels = images_and_labels()
+    images = [image[:, : 8 - i % 2] for i, image in enumerate(images)]
+    with pytest.raises(TypeError, match=r'one size.*\(3, 7, 8\), \(3, 8, 8\)'):
+        train(
+            amkd(), dict(attack=SEARCH), tmp_path, Images(images, labels), collate='pseudo_collate'
+        )
+
+
+@pytest.mark.parametrize('label', [[1, 2], None])
+def test_labels_other_than_one_class_are_refused(label, tmp_path):
+    images, labels = images_and_labels()
+    labels[3] = label
+    with pytest.raises(TypeError, match='single-label'):
+        train(amkd(), dict(attack=SEARCH), tmp_path, Images(images, labels))
+
+
+def test_batches_of_another_kind_are_refused(tmp_path):
+    class Pairs(Images):
+        def __getitem__(self, index):
+            return tuple(super().__getitem__(index).values())
+
+    with pytest.raises(TypeError, match='PackInputs'):
+        train(amkd(), dict(attack=SEARCH), tmp_path, Pairs(*images_and_labels()), early=Hook())
+
+
+def test_normalised_images_are_refused(tmp_path):
+    """Their pixel range is not [0, 255]: clamping to that would destroy them."""
+    images, labels = images_and_labels()
+    images = (images.float() - 128) / 64
+    with pytest.raises(TypeError, match=r'\[0, 255\]'):
+        train(amkd('raw'), dict(attack=SEARCH), tmp_path, Images(images, labels))
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(num_samples=0), 'num_samples.*not 0,'),
+        (dict(num_samples=0.0), 'num_samples.*not 0.0,'),
+        (dict(num_samples=1.5), 'num_samples.*not 1.5,'),
+        (dict(interval=0), 'interval.*not 0'),
+        (dict(base='hardest'), "base.*random.*discrepancy.*'hardest'"),
+        (dict(target='nearest'), "target.*sample.*runner_up.*random.*'nearest'"),
+        (dict(begin=-1), 'begin'),
+        (dict(end=1.5), 'end'),
+    ],
+)
+def test_arguments_out_of_range(options, message):
+    with pytest.raises(ValueError, match=message):
+        BoundarySampleHook(attack=SEARCH, **options)
+
+
+def test_an_unknown_attack_is_refused():
+    with pytest.raises(KeyError, match='FGSM'):
+        BoundarySampleHook(attack=dict(type='FGSM'))

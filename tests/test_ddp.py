@@ -1,0 +1,285 @@
+"""AMKD on two processes against AMKD on one, and the random choices of the processes.
+
+Pytest runs this file as a script, which starts both processes of a distributed training.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import BaseModule
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
+from mmpretrain.models import ImageClassifier
+from mmpretrain.structures import DataSample
+from torch import nn
+
+from amkd_mm.algorithms import AMKD
+
+ROOT = Path(__file__).resolve().parents[1]
+NUM_CLASSES = 5
+BATCH_SIZE = 8
+STAY = dict(type='BSSAttack', num_steps=1, step_size=1e-6)
+
+
+class Backbone(BaseModule):
+    """A network whose samples do not see each other.
+
+    Batch norm would normalise each process's half of the batch on its own.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten()
+        )
+
+    def forward(self, inputs):
+        return (self.layers(inputs),)
+
+
+def classifier(seed):
+    torch.manual_seed(seed)
+    model = ImageClassifier(
+        backbone=Backbone(),
+        head=dict(
+            _scope_='mmpretrain',
+            type='LinearClsHead',
+            num_classes=NUM_CLASSES,
+            in_channels=32,
+            init_cfg=None,
+        ),
+        data_preprocessor=dict(_scope_='mmpretrain', mean=[128.0] * 3, std=[64.0] * 3),
+    )
+    # More than noise between the classes.
+    nn.init.normal_(model.head.fc.weight, std=1.0)
+    # Or the Runner would draw new weights.
+    model._is_init = True
+    return model
+
+
+def make_amkd():
+    def mapping(index):
+        return dict(
+            preds_S=dict(recorder='logits', from_student=True, record_idx=index),
+            preds_T=dict(recorder='logits', from_student=False, record_idx=index),
+        )
+
+    logits = dict(logits=dict(type='ModuleOutputs', source='head'))
+    return AMKD(
+        teacher=classifier(0),
+        architecture=classifier(1),
+        # Means over the samples of a process. A triplet loss would not do here: it compares the
+        # samples of a batch, so that a half of it has other triplets.
+        distiller=dict(
+            _scope_='mmrazor',
+            type='ConfigurableDistiller',
+            student_recorders=logits,
+            teacher_recorders=logits,
+            distill_losses=dict(
+                loss_kl=dict(type='KLDivergence', tau=3),
+                loss_boundary=dict(type='KLDivergence', tau=3, loss_weight=2.0),
+            ),
+            loss_forward_mappings=dict(loss_kl=mapping(0), loss_boundary=mapping(1)),
+        ),
+    )
+
+
+class Images(torch.utils.data.Dataset):
+    """Images that the teacher classifies correctly, because it made the labels."""
+
+    METAINFO = dict()
+
+    def __init__(self, teacher, repeat):
+        generator = torch.Generator().manual_seed(0)
+        images = torch.randint(0, 256, (BATCH_SIZE, 3, 6, 6), generator=generator)
+        self.images = images.to(torch.uint8)
+        self.repeat = repeat
+        inputs = teacher.data_preprocessor(dict(inputs=self.images), False)['inputs']
+        self.labels = teacher.eval()(inputs, mode='tensor').argmax(1).tolist()
+
+    def __len__(self):
+        return len(self.images) * self.repeat
+
+    def __getitem__(self, index):
+        index //= self.repeat
+        sample = DataSample(metainfo=dict(sample_idx=index)).set_gt_label(self.labels[index])
+        return dict(inputs=self.images[index], data_samples=sample)
+
+
+class Spy(Hook):
+    """Which images became boundary samples, and towards which class."""
+
+    priority = 'VERY_LOW'
+
+    def __init__(self):
+        self.drawn = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        samples = data_batch['data_samples']
+        marked = [sample for sample in samples if sample.get('is_boundary', False)]
+        self.drawn.append([(sample.sample_idx, sample.boundary_target) for sample in marked])
+
+
+class GradientKeeper(OptimWrapper):
+    """Keeps the gradients of the step, which the Runner removes at once."""
+
+    def __init__(self, model):
+        super().__init__(torch.optim.SGD(model.student.parameters(), lr=1e-3))
+        self.student = model.student
+
+    def step(self, **kwargs):
+        parameters = self.student.named_parameters()
+        self.gradients = {name: parameter.grad.clone() for name, parameter in parameters}
+        super().step(**kwargs)
+
+
+def train(folder, name, distributed, batch_size, hook, epochs=1, repeat=1):
+    """Train in a Runner: gradients of the last step, choices of all, mean losses of the last."""
+    model = make_amkd()
+    wrapper, spy = GradientKeeper(model), Spy()
+    runner = Runner(
+        model=model,
+        work_dir=str(folder / name),
+        train_dataloader=dict(
+            batch_size=batch_size,
+            num_workers=0,
+            dataset=Images(model.teacher, repeat),
+            sampler=dict(type='DefaultSampler', shuffle=False),
+        ),
+        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        optim_wrapper=wrapper,
+        custom_hooks=[{'type': 'mmrazor.BoundarySampleHook', **hook}, spy],
+        default_hooks=dict(checkpoint=None, logger=None, timer=None),
+        default_scope='mmpretrain',
+        launcher='pytorch' if distributed else 'none',
+        env_cfg=dict(dist_cfg=dict(backend='gloo')),
+        cfg=dict(
+            model_wrapper_cfg=dict(
+                type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False
+            )
+        ),
+        randomness=dict(seed=0),
+        log_level='ERROR',
+        experiment_name=name,
+    )
+    runner.train()
+    assert hasattr(runner.model, 'module') == distributed
+    scalars = runner.message_hub.log_scalars
+    losses = {key: float(scalars[key].current()) for key in scalars if 'loss' in key}
+    return dict(gradients=wrapper.gradients, drawn=spy.drawn, losses=losses)
+
+
+def work(rank, folder):
+    """One process of two."""
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank))
+    # All rows are attacked and reached, so that both processes have as many boundary samples.
+    everything = dict(
+        attack=dict(type='BoundarySearch'),
+        num_samples=1.0,
+        target='runner_up',
+        student_correct=False,
+    )
+    found = dict()
+    if rank == 0:
+        found['single'] = train(folder, 'single', False, BATCH_SIZE, everything)
+        found['plain'] = train(folder, 'plain', False, BATCH_SIZE, dict(attack=STAY, end=0))
+
+    # A process whose peer failed gives up.
+    torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=120))
+    found['half'] = train(folder, 'half', True, BATCH_SIZE // 2, everything)
+    # Every image comes twice in a row, so both processes have the same ones.
+    choices = dict(
+        attack=STAY, num_samples=3, target='random', student_correct=False, keep_unreached=True
+    )
+    for name in ('first', 'second'):
+        found[name] = train(folder, name, True, BATCH_SIZE, choices, epochs=4, repeat=2)
+    torch.save(found, folder / f'rank{rank}.pt')
+
+
+def main(folder):
+    """Start both processes; where possible without importing everything again."""
+    torch.set_num_threads(1)
+    method = 'fork' if sys.platform == 'linux' else 'spawn'
+    torch.multiprocessing.start_processes(work, args=(folder,), nprocs=2, start_method=method)
+
+
+@pytest.fixture(scope='module')
+def results(tmp_path_factory):
+    """What the two processes found."""
+    folder = tmp_path_factory.mktemp('ddp')
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        port = server.getsockname()[1]
+    environment = dict(
+        os.environ,
+        WORLD_SIZE='2',
+        MASTER_ADDR='127.0.0.1',
+        MASTER_PORT=str(port),
+        # Gloo works on CPUs.
+        CUDA_VISIBLE_DEVICES='',
+        PYTHONPATH=os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')]),
+    )
+    process = subprocess.run(
+        [sys.executable, __file__, str(folder)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    return [torch.load(folder / f'rank{rank}.pt') for rank in range(2)]
+
+
+def test_gradients_of_two_processes_are_those_of_one(results):
+    single = results[0]['single']
+    halves = [result['half'] for result in results]
+    # Every image became a boundary sample, on one process or the other, with the same target.
+    drawn = [sorted(half['drawn'][0]) for half in halves]
+    assert len(drawn[0]) == len(drawn[1]) == BATCH_SIZE // 2
+    assert sorted(drawn[0] + drawn[1]) == sorted(single['drawn'][0])
+    assert len(single['drawn'][0]) == BATCH_SIZE
+
+    for name, gradient in single['gradients'].items():
+        scale = gradient.abs().max()
+        assert scale > 0
+        for half in halves:
+            torch.testing.assert_close(
+                half['gradients'][name], gradient, rtol=0, atol=1e-4 * scale.item()
+            )
+    for key, loss in single['losses'].items():
+        # MMEngine logs the losses of each process.
+        mean = sum(half['losses'][key] for half in halves) / 2
+        assert mean == pytest.approx(loss, rel=1e-4)
+        # The halves have other losses: a process that saw all images would be found out.
+        assert halves[0]['losses'][key] != pytest.approx(loss, rel=1e-3)
+
+
+def test_boundary_samples_contribute_to_those_gradients(results):
+    """Or the other test would pass without them."""
+    single, plain = results[0]['single'], results[0]['plain']
+    assert single['losses']['train/distill.loss_boundary'] > 0
+    assert 'train/distill.loss_boundary' not in plain['losses']
+    for name, gradient in single['gradients'].items():
+        difference = (plain['gradients'][name] - gradient).norm()
+        assert difference > 0.01 * gradient.norm()
+
+
+def test_processes_choose_differently_and_a_rerun_the_same(results):
+    first = [result['first']['drawn'] for result in results]
+    second = [result['second']['drawn'] for result in results]
+    assert first == second
+    assert all(len(drawn) == 3 for choices in first for drawn in choices)
+    # The same images in the same order, so that equal generators would make equal choices.
+    assert len(first[0]) == len(first[1]) == 4
+    assert all(here != there for here, there in zip(*first, strict=True))
+
+
+if __name__ == '__main__':
+    main(Path(sys.argv[1]))
