@@ -1,0 +1,8 @@
+_base_ = ['mmpretrain::_base_/default_runtime.py']
+
+custom_imports = dict(imports=['amkd_mm'], allow_failed_imports=False)
+
+default_hooks = dict(
+    # The last two checkpoints are enough to resume from.
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2)
+)

@@ -1,0 +1,34 @@
+_base_ = ['./bss.py']
+
+model = dict(
+    distiller=dict(
+        student_recorders=dict(
+            # Pooled features, and (logits, labels) as the loss of the head gets them.
+            embedding=dict(type='ModuleOutputs', source='neck.gap'),
+            loss_inputs=dict(type='ModuleInputs', source='head.loss_module'),
+        ),
+        distill_losses=dict(loss_triplet=dict(type='TripletDistillLoss')),
+        loss_forward_mappings=dict(
+            loss_triplet=dict(
+                anchor=dict(recorder='embedding', from_student=True, record_idx=1),
+                anchor_labels=dict(
+                    recorder='loss_inputs', from_student=True, record_idx=1, data_idx=1
+                ),
+                reference=dict(recorder='embedding', from_student=True),
+                reference_labels=dict(recorder='loss_inputs', from_student=True, data_idx=1),
+            )
+        ),
+    )
+)
+
+# On the boundary instead of beyond it, and from random images: choosing them by discrepancy
+# costs a pass of the teacher over the whole batch.
+custom_hooks = [
+    dict(
+        type='mmrazor.BoundarySampleHook',
+        attack=dict(type='BoundarySearch'),
+        num_samples=0.25,
+        end=0.75,
+    ),
+    *_base_.custom_hooks[1:],
+]

@@ -1,0 +1,37 @@
+_base_ = ['./kd.py']
+
+model = dict(
+    type='AMKD',
+    distiller=dict(
+        distill_losses=dict(loss_boundary=dict(type='KLDivergence', tau=3)),
+        loss_forward_mappings=dict(
+            # The record of index 1 is that of the boundary samples.
+            loss_boundary=dict(
+                preds_S=dict(recorder='logits', from_student=True, record_idx=1),
+                preds_T=dict(recorder='logits', from_student=False, record_idx=1),
+            )
+        ),
+    ),
+)
+
+# As published: a quarter of the images (64 of 256), and a weight that falls from 2 to 0 at
+# three quarters of the training, so that none are made after that.
+custom_hooks = [
+    dict(
+        type='mmrazor.BoundarySampleHook',
+        attack=dict(type='BSSAttack'),
+        num_samples=0.25,
+        base='discrepancy',
+        keep_unreached=True,
+        end=0.75,
+    ),
+    *_base_.custom_hooks,
+    dict(
+        type='mmrazor.LossWeightScheduleHook',
+        loss='loss_boundary',
+        policy='linear',
+        start=2 / 3**2,
+        stop=0.0,
+        end=0.75,
+    ),
+]

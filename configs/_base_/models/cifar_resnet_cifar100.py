@@ -1,0 +1,4 @@
+_base_ = ['./cifar_resnet.py']
+
+resnet20 = dict(head=dict(num_classes=100))
+resnet56 = dict(head=dict(num_classes=100))

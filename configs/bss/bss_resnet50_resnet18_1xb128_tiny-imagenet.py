@@ -1,0 +1,13 @@
+_base_ = [
+    '../_base_/datasets/tiny_imagenet_bs128.py',
+    '../_base_/models/mmpretrain_resnet_tiny_imagenet.py',
+    '../_base_/schedules/tiny_imagenet_bs128_100e.py',
+    '../_base_/distillers/bss.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    architecture=_base_.resnet18,
+    teacher=_base_.resnet50,
+    teacher_ckpt='work_dirs/resnet50_1xb128_tiny-imagenet/epoch_100.pth',
+)

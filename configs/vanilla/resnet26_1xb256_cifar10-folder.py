@@ -1,0 +1,11 @@
+_base_ = [
+    '../_base_/datasets/cifar10_folder_bs256.py',
+    '../_base_/models/cifar_resnet.py',
+    '../_base_/schedules/cifar10_bs256_80e.py',
+    '../_base_/default_runtime.py',
+]
+
+model = _base_.resnet26
+
+val_cfg = dict()
+test_cfg = dict()

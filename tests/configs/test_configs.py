@@ -1,0 +1,146 @@
+"""Every shipped config builds, and every distillation config makes a training step."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmengine.runner.checkpoint import save_checkpoint
+from mmpretrain.registry import DATASETS
+from mmrazor.registry import MODELS
+
+import amkd_mm  # noqa: F401
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = sorted((ROOT / 'configs').glob('[a-z]*/*.py'))
+IMAGE_SIZES = dict(digits=8, tiny=64)
+BATCH = 4
+
+
+@DATASETS.register_module()
+class RandomImages(torch.utils.data.Dataset):
+    """Stands in for data that is not there: uint8 images and labels, before PackInputs."""
+
+    metainfo = dict()
+
+    def __init__(self, size, pipeline):
+        generator = torch.Generator().manual_seed(0)
+        self.images = torch.randint(0, 256, (BATCH, size, size, 3), generator=generator)
+        self.labels = torch.arange(BATCH) % 2
+        # The images are in memory already.
+        steps = [step for step in pipeline if step['type'] != 'LoadImageFromFile']
+        self.pipeline = Compose(steps)
+
+    def __len__(self):
+        return BATCH
+
+    def __getitem__(self, index):
+        image = self.images[index].numpy().astype('uint8')
+        return self.pipeline(dict(img=image, gt_label=int(self.labels[index])))
+
+
+def test_there_are_configs_for_all_methods_and_data():
+    names = [path.stem for path in CONFIGS]
+    for data in ('digits', 'cifar10', 'cifar10-folder'):
+        for student in ('resnet8', 'resnet14'):
+            for method in ('kd_logits', 'bss', 'amkd'):
+                assert any(
+                    n.startswith(f'{method}_resnet26_{student}_') and n.endswith(f'_{data}')
+                    for n in names
+                )
+    for data in ('cifar100', 'tiny-imagenet'):
+        for pair in ('resnet56_resnet20', 'resnet50_resnet18'):
+            for method in ('kd_logits', 'bss', 'amkd'):
+                assert any(n.startswith(f'{method}_{pair}_') and n.endswith(data) for n in names)
+
+
+def test_a_pair_needs_few_lines():
+    for path in CONFIGS:
+        lines = [line for line in path.read_text().splitlines() if line.strip()]
+        assert len(lines) < 15, path
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_builds_and_steps(path, tmp_path):
+    check_step(path, path.parent.name, tmp_path)
+
+
+def test_pair_of_the_readme(tmp_path):
+    """The README's config is short, and works as it stands."""
+    text = (ROOT / 'README.md').read_text().split('```python\n')[1].split('```')[0]
+    assert len(text.splitlines()) <= 15
+    path = tmp_path / 'pair_cifar100.py'
+    path.write_text(text)
+    check_step(path, 'amkd', tmp_path)
+
+
+def check_step(path, method, tmp_path):
+    """Build the config, train for a step on random images, and look at the losses."""
+    cfg = Config.fromfile(path)
+    init_default_scope('mmpretrain')
+    data = path.stem.rsplit('_', 1)[1].split('-')[0]
+    loader = cfg.train_dataloader
+    loader.update(batch_size=BATCH, num_workers=0, persistent_workers=False)
+    loader.dataset = dict(
+        type='RandomImages',
+        size=IMAGE_SIZES.get(data, 32),
+        pipeline=loader.dataset.pipeline,
+    )
+    if 'teacher' in cfg.model:
+        # A checkpoint as the config expects it, of a teacher without training.
+        ckpt = tmp_path / 'teacher.pth'
+        teacher = MODELS.build(cfg.model.teacher)
+        teacher.init_weights()
+        # It gives class 0, which half of the images have, so that these can be base samples.
+        teacher.head.fc.weight.data *= 1e-6
+        teacher.head.fc.bias.data[0] += 1
+        save_checkpoint(dict(state_dict=teacher.state_dict()), str(ckpt))
+        cfg.model.teacher_ckpt = str(ckpt)
+
+    runner = Runner(
+        cfg.model,
+        str(tmp_path),
+        train_dataloader=loader,
+        train_cfg=dict(by_epoch=True, max_epochs=1),
+        optim_wrapper=cfg.optim_wrapper,
+        data_preprocessor=cfg.data_preprocessor,
+        default_scope='mmpretrain',
+        custom_hooks=with_loose_choice(cfg.get('custom_hooks', [])),
+        default_hooks=dict(checkpoint=None),
+        experiment_name=path.stem + tmp_path.name,
+    )
+    student = getattr(runner.model, 'student', runner.model)
+    before = {name: p.detach().clone() for name, p in student.named_parameters()}
+    runner.train()
+    assert all(torch.isfinite(p).all() for p in student.parameters())
+    moved = [not torch.equal(p, before[name]) for name, p in student.named_parameters()]
+    # Zero-initialised residual branches stay for a step.
+    assert sum(moved) > 0.7 * len(moved)
+
+    scalars = runner.message_hub.log_scalars
+    expected = dict(kd={'loss_kl'}, bss={'loss_kl', 'loss_boundary'}).get(method, set())
+    if method == 'amkd':
+        expected = {'loss_kl', 'loss_boundary', 'loss_triplet'}
+    found = {key.split('.')[-1] for key in scalars if key.startswith('train/distill.')}
+    assert found == expected
+
+
+def with_loose_choice(hooks):
+    """An untrained student is rarely right: do not ask it."""
+    for hook in hooks:
+        if hook['type'].endswith('BoundarySampleHook'):
+            hook.update(num_samples=1.0, student_correct=False, keep_unreached=True)
+    return hooks
+
+
+def test_every_config_is_in_a_metafile():
+    listed = []
+    for metafile in yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']:
+        listed += yaml.safe_load((ROOT / metafile).read_text())['Models']
+    assert sorted(model['Config'] for model in listed) == sorted(
+        path.relative_to(ROOT).as_posix() for path in CONFIGS
+    )
