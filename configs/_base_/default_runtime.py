@@ -4,5 +4,7 @@ custom_imports = dict(imports=['amkd_mm'], allow_failed_imports=False)
 
 default_hooks = dict(
     # The last two checkpoints are enough to resume from.
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2)
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
+    # Averages batch norm statistics over processes before validation.
+    sync_buffers=dict(type='SyncBuffersHook'),
 )

@@ -1,0 +1,143 @@
+"""What a wheel, a source distribution and an editable install hold, and that configs are found."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MIM = 'amkd_mm/.mim'
+
+# Run where the checkout is not on the path.
+INHERIT = """
+import importlib.util
+
+if importlib.util.find_spec('amkd_mm') is None:
+    print('absent')
+else:
+    import amkd_mm
+    from mmengine.config import Config
+    from mmengine.utils import get_installed_path
+
+    Config.fromfile('child.py')
+    print(get_installed_path('amkd_mm'))
+"""
+
+
+@pytest.fixture(scope='module')
+def source(tmp_path_factory):
+    """A copy of the checkout, because a build leaves files behind in its source tree."""
+    target = tmp_path_factory.mktemp('source') / 'amkd_mm'
+    unwanted = ('.*', '__pycache__', '*.egg-info', 'build', 'dist', 'work_dirs', 'data')
+    shutil.copytree(ROOT, target, ignore=lambda folder, names: _ignored(folder, names, unwanted))
+    return target
+
+
+def _ignored(folder, names, unwanted):
+    # `amkd_mm/datasets` and the like stay: only the top level holds these.
+    patterns = unwanted if Path(folder) == ROOT else ('.mim', '__pycache__')
+    return shutil.ignore_patterns(*patterns)(folder, names)
+
+
+def build(source, kind, out):
+    """Call the build backend as pip does, but without an isolated environment; returns the file."""
+    out.mkdir(exist_ok=True)
+    script = f'from setuptools import build_meta; print(build_meta.build_{kind}({str(out)!r}))'
+    done = subprocess.run(
+        [sys.executable, '-c', script],
+        cwd=source,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=120,
+    )
+    return out / done.stdout.split()[-1]
+
+
+def expected_mim_files():
+    files = [ROOT / 'model-index.yml']
+    for folder in ('configs', 'tools'):
+        files += (path for path in (ROOT / folder).rglob('*') if path.is_file())
+    return {
+        f'{MIM}/{path.relative_to(ROOT).as_posix()}'
+        for path in files
+        if '__pycache__' not in path.parts
+    }
+
+
+def inherit(folder, pythonpath=''):
+    """Load a config that inherits one of ours by package name.
+
+    Returns:
+        str: The folder where the package was found, or 'absent'.
+    """
+    config = min((ROOT / 'configs').glob('[!_]*/*.py')).relative_to(ROOT / 'configs')
+    (folder / 'child.py').write_text(f"_base_ = ['amkd_mm::{config.as_posix()}']\n")
+    done = subprocess.run(
+        [sys.executable, '-c', INHERIT],
+        cwd=folder,
+        env={**os.environ, 'PYTHONPATH': str(pythonpath)},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=120,
+    )
+    return done.stdout.split()[-1]
+
+
+def test_wheel_ships_configs_and_tools(source, tmp_path):
+    wheel = build(source, 'wheel', tmp_path)
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {name for name in names if name.startswith(MIM)} == expected_mim_files()
+    assert 'amkd_mm/compat.py' in names
+    assert not [name for name in names if name.startswith(('tests', 'configs', 'tools'))]
+
+
+def test_wheel_from_sdist_is_the_same(source, tmp_path):
+    direct = build(source, 'wheel', tmp_path / 'direct')
+    sdist = build(source, 'sdist', tmp_path)
+    shutil.unpack_archive(sdist, tmp_path / 'unpacked')
+    (unpacked,) = (tmp_path / 'unpacked').iterdir()
+    indirect = build(unpacked, 'wheel', tmp_path / 'indirect')
+    assert sorted(zipfile.ZipFile(indirect).namelist()) == sorted(
+        zipfile.ZipFile(direct).namelist()
+    )
+
+
+@pytest.mark.slow
+def test_configs_of_a_wheel_can_be_inherited(source, tmp_path):
+    wheel = build(source, 'wheel', tmp_path)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / 'site')
+    assert inherit(tmp_path, tmp_path / 'site') == str(tmp_path / 'site' / 'amkd_mm')
+
+
+def test_configs_can_be_inherited_as_installed(tmp_path):
+    # The only check of a real installation, for example that of `pip install -e`.
+    found = inherit(tmp_path)
+    if found == 'absent':
+        pytest.skip('amkd_mm is not installed')
+    assert Path(found).name == 'amkd_mm'
+
+
+def test_editable_install_links_to_the_source(source, tmp_path):
+    mim = source / MIM
+    for _ in range(2):
+        build(source, 'editable', tmp_path)
+        for name in ('configs', 'tools', 'model-index.yml'):
+            assert (mim / name).is_symlink()
+            assert (mim / name).resolve() == (source / name).resolve()
+        # For the second time: leftovers of other kinds.
+        (mim / 'configs').unlink()
+        (mim / 'configs').symlink_to(tmp_path)
+        for name in ('tools', 'model-index.yml'):
+            (mim / name).unlink()
+        (mim / 'tools' / 'old').mkdir(parents=True)
+        (mim / 'model-index.yml').touch()
+    # The leftovers in the source tree do not get into a wheel.
+    names = set(zipfile.ZipFile(build(source, 'wheel', tmp_path)).namelist())
+    assert {name for name in names if name.startswith(MIM)} == expected_mim_files()

@@ -1,0 +1,293 @@
+"""`tools/train.py` and `tools/test.py`, run as their users run them."""
+
+import importlib.util
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+NUM_CLASSES = 3
+
+CONFIG = """
+default_scope = 'mmrazor'
+custom_imports = dict(imports=['kill_hook'], allow_failed_imports=False)
+
+
+def classifier(width):
+    return dict(
+        _scope_='mmpretrain',
+        type='ImageClassifier',
+        backbone=dict(
+            type='ResNet_CIFAR', depth=18, stem_channels=width, base_channels=width),
+        neck=dict(type='GlobalAveragePooling'),
+        head=dict(
+            type='LinearClsHead',
+            num_classes=3,
+            in_channels=8 * width,
+            loss=dict(type='CrossEntropyLoss'),
+            topk=(1, )))
+
+
+def dataloader(split, shuffle):
+    return dict(
+        batch_size=12,
+        num_workers=0,
+        sampler=dict(type='DefaultSampler', shuffle=shuffle),
+        dataset=dict(
+            type='mmpretrain.CustomDataset',
+            data_root='{root}/' + split,
+            pipeline=[dict(type='LoadImageFromFile'), dict(type='mmpretrain.PackInputs')]))
+
+
+model = dict(
+    type='SingleTeacherDistill',
+    data_preprocessor=dict(
+        type='mmpretrain.ClsDataPreprocessor', mean=[127.5] * 3, std=[64.] * 3, num_classes=3),
+    architecture=classifier(4),
+    teacher=classifier(8),
+    distiller=dict(
+        type='ConfigurableDistiller',
+        student_recorders=dict(fc=dict(type='ModuleOutputs', source='head.fc')),
+        teacher_recorders=dict(fc=dict(type='ModuleOutputs', source='head.fc')),
+        distill_losses=dict(loss_kl=dict(type='KLDivergence', loss_weight=0.1)),
+        loss_forward_mappings=dict(
+            loss_kl=dict(
+                preds_S=dict(from_student=True, recorder='fc'),
+                preds_T=dict(from_student=False, recorder='fc')))))
+
+# No `type`, as in MMPretrain's configs.
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.05, momentum=0.9))
+auto_scale_lr = dict(base_batch_size=6)
+train_dataloader = dataloader('train', True)
+val_dataloader = test_dataloader = dataloader('val', False)
+val_evaluator = test_evaluator = dict(type='mmpretrain.Accuracy', topk=(1, ))
+train_cfg = dict(by_epoch=True, max_epochs=3, val_interval=1)
+val_cfg = test_cfg = dict()
+# The second matters to distributed training: it gives all processes the same BN statistics.
+custom_hooks = [dict(type='KillHook'), dict(type='SyncBuffersHook')]
+default_hooks = dict(
+    logger=dict(type='LoggerHook', interval=1), checkpoint=dict(type='CheckpointHook', interval=1))
+randomness = dict(seed=0)
+"""
+
+# Ends the process as the out-of-memory killer would: in the second epoch, without clean-up.
+KILL_HOOK = """
+import os
+import signal
+
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+
+@HOOKS.register_module()
+class KillHook(Hook):
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if 'KILL_IN_EPOCH' in os.environ and runner.epoch == int(os.environ['KILL_IN_EPOCH']):
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def run(*command, cwd, expect=0, **env):
+    """Run a command and return its output, stdout and stderr together."""
+    paths = [str(ROOT), str(cwd), os.environ.get('PYTHONPATH', '')]
+    # One thread: no faster with more on so small a network, and far slower on a busy machine.
+    env = {
+        **os.environ,
+        'PYTHONPATH': os.pathsep.join(filter(None, paths)),
+        'OMP_NUM_THREADS': '1',
+        **env,
+    }
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == expect, done.stdout
+    return done.stdout
+
+
+def tool(name, *args, **kwargs):
+    return run(sys.executable, ROOT / 'tools' / name, *args, **kwargs)
+
+
+def last_accuracy(log):
+    return re.findall(r'accuracy/top1: (\d+\.\d+)', log)[-1]
+
+
+def last_checkpoint(work_dir):
+    return torch.load(Path(work_dir, 'last_checkpoint').read_text(), weights_only=False)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """A folder with a config and an image data set whose classes differ in colour."""
+    folder = tmp_path_factory.mktemp('train')
+    (folder / 'config.py').write_text(CONFIG.replace('{root}', folder.as_posix()))
+    (folder / 'kill_hook.py').write_text(KILL_HOOK)
+    rng = np.random.default_rng(0)
+    for split, number in (('train', 20), ('val', 8)):
+        for label in range(NUM_CLASSES):
+            (folder / split / str(label)).mkdir(parents=True)
+            for i in range(number):
+                image = rng.integers(0, 156, (8, 8, 3))
+                image[..., label] += 100
+                path = folder / split / str(label) / f'{i}.png'
+                Image.fromarray(image.astype(np.uint8)).save(path)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def trained(folder):
+    """The log of an undisturbed training into `folder/plain`."""
+    return tool('train.py', 'config.py', '--work-dir', 'plain', cwd=folder)
+
+
+@pytest.fixture
+def tools(monkeypatch):
+    """The two scripts as modules. `test.py` imports `train`, as it can when run as a script."""
+    modules = {}
+    monkeypatch.setenv('LOCAL_RANK', '0')  # The scripts set it; this restores it.
+    for name in ('train', 'test'):
+        spec = importlib.util.spec_from_file_location(name, ROOT / 'tools' / f'{name}.py')
+        modules[name] = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, modules[name])
+        spec.loader.exec_module(modules[name])
+    return modules
+
+
+def call(module, folder, monkeypatch, *argv):
+    """Run a script's `main` in this process, which saves the slow imports."""
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setattr(sys, 'argv', list(argv))
+    module.main()
+
+
+def test_test_repeats_the_last_validation(folder, trained):
+    log = tool('test.py', 'config.py', 'plain/epoch_3.pth', '--work-dir', 'tested', cwd=folder)
+
+    assert last_accuracy(log) == last_accuracy(trained)
+    # The untrained network does not reach this, so the weights were loaded.
+    assert float(last_accuracy(log)) > 60
+
+
+def test_killed_training_resumes(folder, trained):
+    command = ('train.py', 'config.py', '--work-dir', 'killed')
+    tool(*command, cwd=folder, expect=-signal.SIGKILL, KILL_IN_EPOCH='1')
+    assert last_checkpoint(folder / 'killed')['meta']['epoch'] == 1
+
+    log = tool(*command, '--resume', cwd=folder)
+    assert 'resumed epoch: 1' in log
+    assert 'Epoch(train) [1]' not in log
+    # Weights and optimiser go on from where they were: the end is that of the undisturbed run.
+    resumed, plain = last_checkpoint(folder / 'killed'), last_checkpoint(folder / 'plain')
+    assert resumed['meta']['epoch'] == 3
+    for key, value in plain['state_dict'].items():
+        torch.testing.assert_close(resumed['state_dict'][key], value, msg=key)
+
+
+def test_resume_from_a_named_checkpoint_with_amp(folder, trained, tools, monkeypatch):
+    messages = []
+    monkeypatch.setattr(tools['train'], 'print_log', lambda text, **_: messages.append(text))
+    command = ['train.py', 'config.py', '--work-dir', 'named', '--resume', 'plain/epoch_2.pth']
+    options = ['--amp', '--auto-scale-lr', '--cfg-options', 'default_hooks.checkpoint.interval=5']
+    call(tools['train'], folder, monkeypatch, *command, *options)
+
+    (log,) = (folder / 'named').glob('*/*.log')
+    assert 'resumed epoch: 2' in log.read_text()
+    assert 'Scaling the original LR by 2.0' in log.read_text()
+    assert bool(messages) != torch.cuda.is_available()
+    # --cfg-options: the one epoch left is no multiple of 5, but the last is always saved.
+    assert [path.name for path in (folder / 'named').glob('*.pth')] == ['epoch_3.pth']
+
+
+@pytest.mark.parametrize(
+    'name, args, key',
+    [
+        ('train', ['absent'], 'config'),
+        ('train', ['config.py', '--resume', 'absent'], '--resume'),
+        ('train', ['config.py', '--cfg-options', 'load_from=absent'], 'load_from'),
+        (
+            'train',
+            ['config.py', '--cfg-options', 'model.teacher_ckpt=absent'],
+            'model.teacher_ckpt',
+        ),
+        ('test', ['absent', 'config.py'], 'config'),
+        ('test', ['config.py', 'absent'], 'checkpoint'),
+    ],
+)
+def test_missing_file_is_named(folder, tools, monkeypatch, capsys, name, args, key):
+    with pytest.raises(SystemExit, match='2'):
+        call(tools[name], folder, monkeypatch, f'{name}.py', *args)
+    assert f'{key}: no such file: absent\n' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'wrapper, expected',
+    [
+        (dict(), dict(type='AmpOptimWrapper', loss_scale='dynamic')),
+        (dict(type='OptimWrapper'), dict(type='AmpOptimWrapper', loss_scale='dynamic')),
+        (
+            dict(type='AmpOptimWrapper', loss_scale=512.0),
+            dict(type='AmpOptimWrapper', loss_scale=512.0),
+        ),
+        (
+            dict(constructor='X', architecture=dict(type='OptimWrapper')),
+            dict(constructor='X', architecture=dict(type='AmpOptimWrapper', loss_scale='dynamic')),
+        ),
+    ],
+)
+def test_amp_with_gpu(tools, monkeypatch, wrapper, expected):
+    monkeypatch.setattr(tools['train'], 'get_device', lambda: 'cuda')
+    cfg = Config(dict(optim_wrapper=wrapper))
+    tools['train'].enable_amp(tools['train'].build_parser('x'), cfg)
+    assert cfg.optim_wrapper == expected
+
+
+def test_amp_refuses_other_wrappers(tools, monkeypatch, capsys):
+    monkeypatch.setattr(tools['train'], 'get_device', lambda: 'cuda')
+    cfg = Config(dict(optim_wrapper=dict(type='ApexOptimWrapper')))
+    with pytest.raises(SystemExit):
+        tools['train'].enable_amp(tools['train'].build_parser('x'), cfg)
+    assert 'optim_wrapper.type' in capsys.readouterr().err
+
+
+def test_auto_resume_without_checkpoint_keeps_load_from(tools, tmp_path):
+    cfg = Config(dict(work_dir=str(tmp_path), load_from='pretrained.pth', resume=False))
+    tools['train'].set_resume(cfg, 'auto')
+    assert (cfg.load_from, cfg.resume) == ('pretrained.pth', False)
+
+    (tmp_path / 'last_checkpoint').write_text('epoch_1.pth')
+    tools['train'].set_resume(cfg, 'auto')
+    assert (cfg.load_from, cfg.resume) == (None, True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason='tests the way around missing GPUs')
+def test_distributed_over_cpus(folder):
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        options = dict(cwd=folder, PORT=str(free.getsockname()[1]))
+    options['PATH'] = os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']])
+    train = run(ROOT / 'tools/dist_train.sh', 'config.py', '2', '--work-dir', 'dist', **options)
+    # Two processes share the epoch: 60 images in batches of 12.
+    assert 'Epoch(train) [3][3/3]' in train
+    test = run(
+        ROOT / 'tools/dist_test.sh', 'config.py', 'dist/epoch_3.pth', '2', '--work-dir', 'dist',
+        **options,
+    )  # fmt: skip
+    assert last_accuracy(test) == last_accuracy(train)

@@ -1,0 +1,177 @@
+"""Write the student of a distillation checkpoint as a plain MMPretrain config and checkpoint.
+
+A checkpoint of MMRazor holds student, teacher and distiller together, so no other tool can load the
+student from it. After ``python tools/export_student.py CONFIG CHECKPOINT student.pth``::
+
+    from mmpretrain import get_model
+    model = get_model('student.py', pretrained='student.pth')
+"""
+
+import argparse
+import os.path as osp
+from copy import deepcopy
+from pathlib import Path
+
+# First, because it makes MMRazor importable and its checkpoints loadable on current PyTorch.
+import amkd_mm  # noqa: F401
+
+# isort: split
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.hub import get_config
+from mmengine.registry import DefaultScope
+from mmengine.runner import CheckpointLoader
+from mmpretrain.registry import DATASETS, METRICS, MODELS, TRANSFORMS
+from mmrazor.utils import register_all_modules
+
+PREFIX = 'architecture.'
+# Where the classes that a student's config may name are registered.
+REGISTRIES = (DATASETS, METRICS, MODELS, TRANSFORMS)
+
+
+def student_config(cfg):
+    """Derive a plain MMPretrain config of the student from a distillation config.
+
+    Args:
+        cfg (Config): A config whose ``model`` is an MMRazor algorithm.
+
+    Returns:
+        Config: ``model`` with the preprocessor the student was trained with, and ``test_*`` where
+        the distillation config has them. It imports ``amkd_mm`` only if it names a class of it.
+
+    Raises:
+        ValueError: If ``cfg.model`` has no ``architecture``.
+    """
+    cfg = cfg.to_dict()
+    algorithm = cfg.get('model', {})
+    if not isinstance(algorithm.get('architecture'), dict):
+        raise ValueError(
+            'model.architecture is missing from the config; '
+            'give the config of the distillation, not that of the student'
+        )
+    model = deepcopy(algorithm['architecture'])
+    if 'cfg_path' in model and 'type' not in model:
+        # What `mmengine.hub.get_model` does with such an entry, but for the weights: it only fills
+        # in keys that the named config lacks.
+        named = get_config(model.pop('cfg_path')).to_dict()
+        model.pop('pretrained', None)
+        model = {**model, **named['model']}
+        if 'data_preprocessor' in named:
+            model['data_preprocessor'] = named['data_preprocessor']
+    # The algorithm's own preprocessor wins, then the runner's, then the architecture's.
+    for source in (algorithm, cfg):
+        if source.get('data_preprocessor') is not None:
+            model['data_preprocessor'] = source['data_preprocessor']
+            break
+
+    student = dict(default_scope='mmpretrain', model=model)
+    split = 'test' if cfg.get('test_dataloader') is not None else 'val'
+    if cfg.get(f'{split}_dataloader') is not None and cfg.get(f'{split}_evaluator') is not None:
+        student['test_dataloader'] = cfg[f'{split}_dataloader']
+        student['test_evaluator'] = cfg[f'{split}_evaluator']
+        student['test_cfg'] = dict()
+    imports = cfg.get('custom_imports', {}).get('imports', [])
+    imports = [imports] if isinstance(imports, str) else list(imports)
+    if not _uses_amkd_mm(student):
+        imports = [name for name in imports if name.partition('.')[0] != 'amkd_mm']
+    if imports:
+        student['custom_imports'] = dict(imports=imports, allow_failed_imports=False)
+    return Config(student)
+
+
+def _uses_amkd_mm(node):
+    """Whether a config names a class of this package, so that reading it needs the package."""
+    if isinstance(node, (list, tuple)):
+        return any(map(_uses_amkd_mm, node))
+    if not isinstance(node, dict):
+        return False
+    name = str(node.get('type')).rpartition('.')[2]
+    classes = (registry.module_dict.get(name) for registry in REGISTRIES)
+    return any(
+        cls is not None and cls.__module__.partition('.')[0] == 'amkd_mm' for cls in classes
+    ) or any(map(_uses_amkd_mm, node.values()))
+
+
+def student_checkpoint(checkpoint, config):
+    """Take the student's weights out of a distillation checkpoint.
+
+    Args:
+        checkpoint (dict): A checkpoint of the distillation.
+        config (Config): What :func:`student_config` returned; it is built to check the weights.
+
+    Returns:
+        dict: ``meta`` and ``state_dict`` as MMPretrain writes them, on the CPU.
+
+    Raises:
+        ValueError: If the checkpoint holds no student, or not the student of ``config``.
+    """
+    weights = {
+        key[len(PREFIX) :]: value.detach().cpu().clone()
+        for key, value in checkpoint.get('state_dict', {}).items()
+        if key.startswith(PREFIX)
+    }
+    if not weights:
+        raise ValueError(
+            f'the checkpoint has no key that begins with "{PREFIX}"; '
+            'give a checkpoint that an MMRazor algorithm wrote'
+        )
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(deepcopy(config.model))
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(f'the checkpoint does not fit model.architecture: {error}') from error
+
+    old = checkpoint.get('meta', {})
+    # Only plain types, so that the file loads with weights_only=True.
+    meta = {key: int(old[key]) for key in ('epoch', 'iter') if key in old}
+    meta['cfg'] = config.pretty_text
+    classes = (old.get('dataset_meta') or {}).get('classes')
+    if classes is not None:
+        meta['dataset_meta'] = dict(classes=[str(name) for name in classes])
+    return dict(meta=meta, state_dict=weights)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description='Write the student of a distillation checkpoint for plain MMPretrain.'
+    )
+    parser.add_argument('config', help='config of the distillation')
+    parser.add_argument('checkpoint', help='checkpoint of the distillation')
+    parser.add_argument('out', help='file to write, *.pth; the config is written beside it, *.py')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='the overrides that the distillation was started with',
+    )
+    args = parser.parse_args()
+    for name in ('config', 'checkpoint'):
+        path = getattr(args, name)
+        if '://' not in path and not osp.isfile(path):
+            parser.error(f'{name}: no such file: {path}')
+    out = Path(args.out)
+    if out.suffix != '.pth':
+        parser.error(f'out: the name must end in .pth: {out}')
+
+    register_all_modules(False)
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    try:
+        config = student_config(cfg)
+        checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, map_location='cpu')
+        exported = student_checkpoint(checkpoint, config)
+    except ValueError as error:
+        parser.error(str(error))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(exported, out)
+    config.dump(out.with_suffix('.py'))
+    print(f'{len(exported["state_dict"])} tensors: {out}, config: {out.with_suffix(".py")}')
+    if 'test_dataloader' not in config:
+        print('The config has no test_dataloader, which ImageClassificationInferencer needs.')
+
+
+if __name__ == '__main__':
+    main()

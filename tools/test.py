@@ -1,0 +1,20 @@
+"""Test an algorithm. The options are those of MMRazor's `tools/test.py`."""
+
+from mmengine.runner import Runner
+from train import build_parser, check_file, load_config
+
+
+def main():
+    parser = build_parser('Test an algorithm')
+    parser.add_argument('checkpoint', help='checkpoint file, or none for the initial weights')
+    args = parser.parse_args()
+    if args.checkpoint != 'none':
+        check_file(parser, 'checkpoint', args.checkpoint)
+    cfg = load_config(parser, args)
+    cfg.load_from = None if args.checkpoint == 'none' else args.checkpoint
+    cfg.resume = False
+    Runner.from_cfg(cfg).test()
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,150 @@
+"""Train an algorithm. The options are those of MMRazor's `tools/train.py`."""
+
+import argparse
+import logging
+import os
+import os.path as osp
+
+# First, because it makes MMRazor importable on current PyTorch.
+import amkd_mm  # noqa: F401
+
+# isort: split
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.device import get_device
+from mmengine.logging import print_log
+from mmengine.runner import Runner, find_latest_checkpoint
+from mmrazor.utils import register_all_modules
+
+
+def build_parser(description):
+    """The options that `train.py` and `test.py` share."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder for logs, metrics and checkpoints')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override settings of the config, for example optim_wrapper.optimizer.lr=0.01. '
+        'A list is written key="[a,b]" or key=a,b; quote it and leave out white space.',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    # torch.distributed.launch passes the second spelling since PyTorch 2.0.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='for launchers')
+    return parser
+
+
+def check_file(parser, name, path):
+    """Exit with one line when a local file is missing; URLs are left to MMEngine."""
+    if path and '://' not in path and not osp.isfile(path):
+        parser.error(f'{name}: no such file: {path}')
+
+
+def load_config(parser, args):
+    """Load the config and apply the shared options to it."""
+    check_file(parser, 'config', args.config)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    register_all_modules(False)
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    # Priority: command line, config, name of the config file.
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = osp.join('./work_dirs', osp.splitext(osp.basename(args.config))[0])
+    check_file(parser, 'model.teacher_ckpt', cfg.model.get('teacher_ckpt'))
+    if args.launcher == 'pytorch' and get_device() == 'cpu':
+        _init_cpu_distributed(cfg)
+    return cfg
+
+
+def _init_cpu_distributed(cfg):
+    """Join the process group without a GPU, which MMEngine's own launcher code cannot.
+
+    That code selects a CUDA device before it joins, and wraps the model with GPU ids. Both steps
+    are skipped when the group exists already and the config names a wrapper.
+    """
+    torch.distributed.init_process_group(backend='gloo')
+    cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
+    if cfg.get('model_wrapper_cfg') is None:
+        cfg.model_wrapper_cfg = dict(
+            type='MMDistributedDataParallel',
+            device_ids=None,
+            broadcast_buffers=False,
+            find_unused_parameters=cfg.get('find_unused_parameters', False),
+        )
+    print_log('No GPU is visible: distributed over CPUs with the gloo backend.', logger='current')
+
+
+def enable_amp(parser, cfg):
+    """Turn on automatic mixed precision in `cfg.optim_wrapper`."""
+    if get_device() in ('cpu', 'mps'):
+        print_log(
+            "--amp has no effect: MMEngine's AmpOptimWrapper needs a GPU and none is visible. "
+            'Training in full precision.',
+            logger='current',
+            level=logging.WARNING,
+        )
+        return
+    wrapper = cfg.optim_wrapper
+    # MMRazor's constructor for architecture search keeps one wrapper for each part.
+    if 'architecture' in wrapper:
+        wrapper = wrapper.architecture
+    kind = wrapper.get('type', 'OptimWrapper')
+    name = kind if isinstance(kind, str) else kind.__name__
+    if name not in ('OptimWrapper', 'AmpOptimWrapper'):
+        parser.error(f'--amp needs optim_wrapper.type to be OptimWrapper, but it is {name}')
+    wrapper.type = 'AmpOptimWrapper'
+    wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def set_resume(cfg, resume):
+    """Resume from the checkpoint named, or for 'auto' from the latest one in the work folder."""
+    if resume != 'auto':
+        cfg.resume = True
+        cfg.load_from = resume
+    elif find_latest_checkpoint(cfg.work_dir) is not None:
+        cfg.resume = True
+        # MMEngine would otherwise resume from `load_from`, the weights that training began with.
+        cfg.load_from = None
+
+
+def main():
+    parser = build_parser('Train an algorithm')
+    parser.add_argument(
+        '--amp', action='store_true', help='automatic mixed precision (full precision on a CPU)'
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate by actual batch size / auto_scale_lr.base_batch_size',
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='resume from CHECKPOINT, or without it from the latest one in the work folder',
+    )
+    args = parser.parse_args()
+    if args.resume != 'auto':
+        check_file(parser, '--resume', args.resume)
+    cfg = load_config(parser, args)
+    if args.amp:
+        enable_amp(parser, cfg)
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            parser.error('--auto-scale-lr needs auto_scale_lr.base_batch_size in the config')
+        cfg.auto_scale_lr.enable = True
+    if args.resume is not None:
+        set_resume(cfg, args.resume)
+    check_file(parser, 'load_from', cfg.get('load_from'))
+    Runner.from_cfg(cfg).train()
+
+
+if __name__ == '__main__':
+    main()
