@@ -151,6 +151,7 @@ class BoundarySampleHook(Hook):
                 runner,
                 'BoundarySampleHook: `begin` and `end` count epochs unless `by_epoch=False` is set',
             )
+        self.algorithm = model
         self.teacher, self.student = model.teacher, model.student
         self.preprocessor = model.data_preprocessor
         self._checked = False
@@ -194,7 +195,10 @@ class BoundarySampleHook(Hook):
             self._clean_batch = None
 
     def is_active(self, runner) -> bool:
-        """Whether this iteration is between ``begin`` and ``end``."""
+        """Whether this iteration is between ``begin`` and ``end`` of a distillation."""
+        # MMRazor's StopDistillHook sets it.
+        if getattr(self.algorithm, 'distillation_stopped', False):
+            return False
         if self.by_epoch:
             now, total = runner.epoch, runner.max_epochs
         else:

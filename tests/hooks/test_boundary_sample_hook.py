@@ -802,6 +802,17 @@ def test_begin_end_and_interval(options, expected, tmp_path):
         assert (step.images[0].dtype == torch.uint8) == (not step.rows)
 
 
+def test_a_stopped_distillation_needs_no_boundary_samples(tmp_path):
+    """MMRazor's StopDistillHook stops the distiller; the attack would be for nothing."""
+    model = amkd()
+    model.distillation_stopped = True
+    _, steps, _, _ = train(
+        model, dict(attack=STAY, student_correct=False, keep_unreached=True), tmp_path
+    )
+    assert steps
+    assert not any(step.rows for step in steps)
+
+
 @pytest.mark.parametrize(
     ('options', 'expected'),
     [

@@ -1,0 +1,5 @@
+"""Distillation algorithms."""
+
+from .amkd import AMKD
+
+__all__ = ['AMKD']

@@ -1,0 +1,249 @@
+"""AMKD: adversarial metric knowledge distillation."""
+
+import warnings
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement
+from mmrazor.models import SingleTeacherDistill
+from mmrazor.models.distillers import OFDDistiller
+from mmrazor.models.utils import add_prefix
+from mmrazor.registry import MODELS
+from torch import Tensor, nn
+
+from ..boundary_rows import split
+from .chance_check import ChanceCheck
+from .distiller_checks import check_class_counts, check_distiller
+from .teacher_checkpoint import check_exists, load_teacher
+
+
+@MODELS.register_module()
+class AMKD(SingleTeacherDistill):
+    """Distillation on clean samples and on boundary samples of the teacher.
+
+    Published (abstract only; the full text could not be obtained): adversarial samples close to
+    the teacher's decision boundary between two classes, a distillation loss on them as in BSS
+    (Heo et al., AAAI 2019), and a triplet loss that constrains their distance to samples of
+    negative classes. Everything else is our reconstruction:
+
+    ``L = L_task(S(x), y) + a KD(S(x), T(x)) + b(t) KD(S(x^), T(x^)) + c(t) Triplet(x^)``
+
+    ``BoundarySampleHook`` appends the boundary samples x^ to the batch. This class runs the
+    clean rows first and the boundary rows second inside one recorder context, so that every
+    recorder holds the clean rows' record at ``record_idx=0`` and the boundary rows' at
+    ``record_idx=1``. Any registered loss can therefore read either kind through
+    ``loss_forward_mappings``, and every config of ``SingleTeacherDistill`` is valid here. The
+    task loss of the boundary rows is dropped. Without boundary rows in a batch, the losses that
+    read their records are skipped, and only those.
+
+    A module that runs n times in a forward call, such as the ReLU of MMPretrain's ResNet blocks,
+    makes n records of the clean rows first: its boundary rows begin at ``record_idx=n``.
+
+    Unlike ``SingleTeacherDistill`` it runs a teacher that is not trained wholly in evaluation
+    mode (MMRazor leaves Dropout and DropPath alive) and by ``mode='tensor'`` (its own loss is
+    not computed, so record labels on the student's side), insists that the teacher's checkpoint
+    fits, and names the config key of a mistake when the model is built.
+
+    Args:
+        distiller (dict | BaseDistiller): Config of a distiller.
+        teacher (dict | BaseModel): Config of the teacher, or the teacher.
+        teacher_ckpt (str, optional): Path or URL of the teacher's checkpoint. Defaults to None.
+        teacher_ckpt_strict (bool): Whether every key of the checkpoint must match the teacher.
+            Defaults to True.
+        teacher_eval (bool): Whether to keep the whole teacher in evaluation mode while it is not
+            trained. Defaults to True.
+        data_preprocessor (dict | nn.Module, optional): As in MMPretrain, ``type`` may be left
+            out. Defaults to None, the student's.
+        **kwargs: See ``SingleTeacherDistill``.
+
+    Raises:
+        FileNotFoundError: If ``teacher_ckpt`` does not exist.
+        KeyError: If the distiller names an unknown recorder, source, loss or connector.
+        ValueError: If the checkpoint does not fit, the class counts differ, or a recorder waits
+            for the loss of a teacher that is not trained.
+    """
+
+    def __init__(
+        self,
+        distiller: dict,
+        teacher: BaseModel | dict,
+        teacher_ckpt: str | None = None,
+        *,
+        architecture: BaseModel | dict,
+        teacher_ckpt_strict: bool = True,
+        teacher_eval: bool = True,
+        data_preprocessor: dict | nn.Module | None = None,
+        **kwargs,
+    ) -> None:
+        if teacher_ckpt:
+            check_exists(teacher_ckpt)
+        student = MODELS.build(architecture) if isinstance(architecture, dict) else architecture
+        teacher = MODELS.build(teacher) if isinstance(teacher, dict) else teacher
+        check_class_counts(student, teacher)
+        if isinstance(distiller, dict):
+            trained = kwargs.get('teacher_trainable', False)
+            check_distiller(distiller, student, teacher, trained)
+        if isinstance(data_preprocessor, dict):
+            data_preprocessor = dict(data_preprocessor)
+            data_preprocessor.setdefault('type', 'mmpretrain.ClsDataPreprocessor')
+
+        super().__init__(
+            distiller=distiller,
+            teacher=teacher,
+            architecture=student,
+            data_preprocessor=data_preprocessor,
+            **kwargs,
+        )
+        if teacher_ckpt:
+            load_teacher(self.teacher, teacher_ckpt, teacher_ckpt_strict)
+        if isinstance(self.distiller, OFDDistiller):
+            # From the teacher's weights; otherwise done by OverhaulFeatureDistillation.
+            self.distiller.init_ofd_connectors(self.teacher)
+        if self.boundary_losses:
+            for delivery in self.distiller.deliveries.deliveries.values():
+                # The outputs of the teacher's clean and boundary rows wait for the student.
+                delivery.data_queue = deque(maxlen=2 * delivery.max_keep_data)
+        self.teacher_eval = teacher_eval and not self.teacher_trainable
+        if self.teacher_eval:
+            self.teacher.eval()
+        self.chance_check = ChanceCheck()
+        # Set by BoundarySampleHook.
+        self.expects_boundary_rows = False
+        self._warned = False
+
+    @property
+    def boundary_losses(self) -> list[str]:
+        """Names of the distillation losses that read more than the first record.
+
+        It is one of boundary rows, unless its module runs several times in a forward call.
+        """
+        mappings = getattr(self.distiller, 'loss_forward_mappings', {})
+        return [
+            name
+            for name, mapping in mappings.items()
+            if any(record.get('record_idx', 0) >= 1 for record in mapping.values())
+        ]
+
+    def train(self, mode: bool = True) -> 'AMKD':
+        """Set the mode of everything but a teacher in evaluation."""
+        super().train(mode)
+        if self.teacher_eval:
+            self.teacher.eval()
+        return self
+
+    def loss(
+        self, batch_inputs: Tensor, data_samples: list[BaseDataElement] | None = None
+    ) -> dict[str, Tensor]:
+        """Losses of a batch.
+
+        Args:
+            batch_inputs (Tensor): Preprocessed images, (N, C, H, W), boundary rows last.
+            data_samples (list[BaseDataElement]): N data samples.
+
+        Returns:
+            dict[str, Tensor]: ``student.*``, the task loss of the clean rows; ``distill.*``,
+            the distillation losses; ``teacher.*`` if the teacher is trained.
+        """
+        clean, boundary = split(batch_inputs, data_samples)
+        # Rows that no loss reads would only cost time and disturb batch norm.
+        read = self.boundary_losses and not self.distillation_stopped
+        passes = [clean, boundary] if len(boundary[0]) and read else [clean]
+
+        losses = dict()
+        # First the deliveries record what the teacher's pass makes, then they hand it to the
+        # student.
+        self.distiller.set_deliveries_override(False)
+        with self.distiller.teacher_recorders, self.distiller.deliveries:
+            teacher_losses = [self._run_teacher(*rows) for rows in passes]
+        if self.teacher_trainable:
+            losses.update(add_prefix(teacher_losses[0], 'teacher'))
+        else:
+            self.chance_check.update(teacher_losses[0], clean[1])
+
+        self.distiller.set_deliveries_override(True)
+        with self.distiller.student_recorders, self.distiller.deliveries:
+            student_losses = self._run_student(*clean)
+            if len(passes) == 2:
+                with batch_norm_for(self.student, len(boundary[0])):
+                    self._run_student(*boundary)
+        if self.calculate_student_loss:
+            losses.update(add_prefix(student_losses, 'student'))
+
+        if not self.distillation_stopped:
+            skipped = [] if len(passes) == 2 else self._losses_without_records()
+            self._warn_without_boundary_rows(skipped)
+            losses.update(add_prefix(self._distill_losses(skipped), 'distill'))
+        return losses
+
+    def _run_teacher(self, inputs: Tensor, data_samples: list[BaseDataElement]):
+        """Losses of a teacher that is trained, otherwise logits."""
+        if self.teacher_trainable:
+            return self.teacher(inputs, data_samples, mode='loss')
+        with torch.no_grad():
+            return self.teacher(inputs, data_samples, mode='tensor')
+
+    def _run_student(self, inputs: Tensor, data_samples: list[BaseDataElement]):
+        """Losses of the student; by ``mode='loss'``, so that labels can be recorded."""
+        trained = self.calculate_student_loss or self.student_trainable
+        with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
+            return self.student(inputs, data_samples, mode='loss')
+
+    def _losses_without_records(self) -> list[str]:
+        """Losses that read a record that only boundary rows would have made."""
+
+        def exists(recorder: str, from_student: bool, record_idx: int = 0, **_) -> bool:
+            side = 'student_recorders' if from_student else 'teacher_recorders'
+            records = getattr(self.distiller, side).get_recorder(recorder).data_buffer
+            return record_idx < len(records)
+
+        mappings = getattr(self.distiller, 'loss_forward_mappings', {})
+        return [
+            name
+            for name in self.boundary_losses
+            if not all(exists(**record) for record in mappings[name].values())
+        ]
+
+    def _distill_losses(self, skipped: list[str]) -> dict[str, Tensor]:
+        """Distillation losses without the ``skipped``."""
+        if not skipped:
+            return self.distiller.compute_distill_losses()
+        mappings = self.distiller.loss_forward_mappings
+        self.distiller.loss_forward_mappings = {
+            name: mapping for name, mapping in mappings.items() if name not in skipped
+        }
+        try:
+            return self.distiller.compute_distill_losses()
+        finally:
+            self.distiller.loss_forward_mappings = mappings
+
+    def _warn_without_boundary_rows(self, skipped: list[str]) -> None:
+        """Warn at the first step if losses wait for boundary rows that nothing produces."""
+        if self._warned:
+            return
+        self._warned = True
+        if skipped and not self.expects_boundary_rows:
+            warnings.warn(
+                f'{skipped} read boundary samples (`record_idx=1`), but nothing '
+                "makes any: add dict(type='mmrazor.BoundarySampleHook', ...) to `custom_hooks`",
+                stacklevel=2,
+            )
+
+
+@contextmanager
+def batch_norm_for(model: nn.Module, num_rows: int) -> Iterator[None]:
+    """Let batch norm use its running statistics where the rows make none.
+
+    A single row has no batch statistics in a feature map of one pixel, which PyTorch refuses.
+    """
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    norms = [m for m in model.modules() if num_rows == 1 and isinstance(m, kinds) and m.training]
+    for norm in norms:
+        norm.eval()
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.train()

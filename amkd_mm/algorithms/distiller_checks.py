@@ -1,0 +1,95 @@
+"""Build-time checks of a distiller config against the two models.
+
+MMRazor finds some of these mistakes by ``assert`` and others not at all.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+from torch import nn
+
+# Recorders that look their source up in a model, and where.
+SOURCES = dict(
+    ModuleInputs=nn.Module.named_modules,
+    ModuleOutputs=nn.Module.named_modules,
+    Parameter=nn.Module.named_parameters,
+)
+
+
+def check_distiller(
+    distiller: dict, student: nn.Module, teacher: nn.Module, teacher_trainable: bool = False
+) -> None:
+    """Check recorders, connectors and mappings of a ``ConfigurableDistiller`` config.
+
+    Raises:
+        KeyError: If a mapping names an unknown loss, recorder or connector, or a recorder an
+            unknown module or parameter; the message names the config key.
+        ValueError: If a recorder of a teacher that is not trained needs its loss.
+        TypeError: If an entry of a mapping is not a dict with ``recorder`` and ``from_student``.
+    """
+    for side, model in (('student', student), ('teacher', teacher)):
+        for name, recorder in (distiller.get(f'{side}_recorders') or {}).items():
+            if recorder['type'] in SOURCES:
+                names = [source for source, _ in SOURCES[recorder['type']](model)]
+                key = f'model.distiller.{side}_recorders.{name}.source'
+                require(recorder['source'], names, key, f'the {side}')
+                unused = side == 'teacher' and not teacher_trainable
+                if unused and 'loss_module' in recorder['source'].split('.'):
+                    raise ValueError(
+                        f'{key}: the loss of a teacher that is not trained is not computed, so '
+                        f'{recorder["source"]!r} never runs; record it in '
+                        '`model.distiller.student_recorders`'
+                    )
+
+    losses = distiller.get('distill_losses') or {}
+    connectors = distiller.get('connectors') or {}
+    for loss, mapping in (distiller.get('loss_forward_mappings') or {}).items():
+        key = f'model.distiller.loss_forward_mappings.{loss}'
+        require(loss, losses, key, 'model.distiller.distill_losses')
+        for argument, record in mapping.items():
+            if not isinstance(record, dict) or not {'recorder', 'from_student'} <= set(record):
+                raise TypeError(
+                    f'{key}.{argument} must be a dict with `recorder` and `from_student`, '
+                    f'not {record!r}'
+                )
+            side = 'student' if record['from_student'] else 'teacher'
+            recorders = f'{side}_recorders'
+            require(
+                record['recorder'],
+                distiller.get(recorders) or {},
+                f'{key}.{argument}.recorder',
+                f'model.distiller.{recorders}',
+            )
+            if record.get('connector'):
+                require(
+                    record['connector'],
+                    connectors,
+                    f'{key}.{argument}.connector',
+                    'model.distiller.connectors',
+                )
+
+
+def require(value: str, known: Iterable[str], key: str, place: str) -> None:
+    """Raise ``KeyError`` naming ``key`` unless ``value`` is one of the ``known`` in ``place``."""
+    known = list(known)
+    if value in known:
+        return
+    close = get_close_matches(value, known, n=3) or [name for name in known if name][:10]
+    raise KeyError(f'{key}: {value!r} is not in {place}; did you mean one of {close}?')
+
+
+def num_classes(model: nn.Module) -> Any:
+    """The class count an MMPretrain head declares, or None."""
+    return getattr(getattr(model, 'head', None), 'num_classes', None)
+
+
+def check_class_counts(student: nn.Module, teacher: nn.Module) -> None:
+    """Raise ``ValueError`` if both models declare a class count and the counts differ."""
+    counts = num_classes(student), num_classes(teacher)
+    if None not in counts and counts[0] != counts[1]:
+        raise ValueError(
+            f'the student has {counts[0]} classes and the teacher {counts[1]}: set '
+            '`model.architecture.head.num_classes` and `model.teacher.head.num_classes` '
+            'to the same number'
+        )

@@ -1,0 +1,67 @@
+"""Loading a teacher that really is the teacher."""
+
+import os.path as osp
+import re
+
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import nn
+
+# How many keys an error lists.
+SHOWN = 5
+
+
+def check_exists(path: str) -> None:
+    """Raise ``FileNotFoundError`` if ``path`` is a local file that does not exist."""
+    if '://' not in path and not osp.isfile(osp.expanduser(path)):
+        raise FileNotFoundError(
+            f'model.teacher_ckpt: {path!r} does not exist; train the teacher first, or give the '
+            'path or URL of its checkpoint'
+        )
+
+
+def load_teacher(teacher: nn.Module, path: str, strict: bool = True) -> None:
+    """Load a teacher's weights, and insist that they fit.
+
+    MMRazor only logs keys that do not match, and distils from a random teacher.
+
+    Args:
+        teacher (nn.Module): The built teacher.
+        path (str): Checkpoint of MMEngine or MMPretrain, or a plain state dict; a local path or
+            whatever MMEngine's ``CheckpointLoader`` understands.
+        strict (bool): Whether every key must match. Otherwise one is enough.
+
+    Raises:
+        FileNotFoundError: If a local file does not exist.
+        ValueError: If keys or shapes do not match; lists the first ones.
+    """
+    check_exists(path)
+    checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    weights = checkpoint.get('state_dict', checkpoint)
+    # As MMEngine's own loader does: the prefix is left by DataParallel.
+    weights = {re.sub(r'^module\.', '', key): value for key, value in weights.items()}
+
+    # MMPretrain's backbones may rename keys of a checkpoint on loading, so that the match can
+    # only be judged by loading. PyTorch reports differing shapes by an error of its own.
+    try:
+        missing, unexpected = teacher.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        message = f'model.teacher_ckpt: {path!r} does not fit the teacher: {error}'
+        raise ValueError(message) from None
+
+    expected = len(teacher.state_dict())
+    # Not `len(missing) == expected`: batch norm fills in a missing `num_batches_tracked` itself.
+    useless = len(unexpected) == len(weights)
+    if useless or (strict and (missing or unexpected)):
+        hint = ''
+        if any(key.startswith('architecture.') for key in unexpected):
+            hint = '; it is an MMRazor checkpoint: write its student to a file of its own with '
+            hint += 'tools/export_student.py'
+        elif not useless:
+            hint = '; set `model.teacher_ckpt_strict=False` if that is meant'
+        raise ValueError(
+            f'model.teacher_ckpt: {path!r} does not fit the teacher: of its {expected} keys '
+            f'{len(missing)} are missing {missing[:SHOWN]}, and {len(unexpected)} others are '
+            f'unexpected {unexpected[:SHOWN]}{hint}'
+        )
+    # Keeps the loaded weights from being initialised again.
+    teacher._is_init = True

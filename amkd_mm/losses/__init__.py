@@ -1,0 +1,5 @@
+"""Distillation losses."""
+
+from .triplet_distill_loss import TripletDistillLoss
+
+__all__ = ['TripletDistillLoss']

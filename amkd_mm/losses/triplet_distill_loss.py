@@ -1,0 +1,229 @@
+"""TripletDistillLoss: distances of boundary samples to positives and negatives."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from mmrazor.registry import MODELS
+from torch import Tensor, nn
+
+
+def euclidean_distance(first: Tensor, second: Tensor) -> Tensor:
+    """Pairwise L2 distances: (A, D) and (B, D) to (A, B). Its gradient at zero is zero."""
+    # Differences instead of the products of the norms: exact for embeddings that almost agree.
+    return torch.cdist(first, second, compute_mode='donot_use_mm_for_euclid_dist')
+
+
+def squared_distance(first: Tensor, second: Tensor) -> Tensor:
+    """Pairwise squared L2 distances: (A, D) and (B, D) to (A, B)."""
+    return (first[:, None] - second[None]).square().sum(2)
+
+
+def cosine_distance(first: Tensor, second: Tensor) -> Tensor:
+    """Pairwise one minus the cosine, 0 to 2: (A, D) and (B, D) to (A, B)."""
+    return 1 - F.normalize(first, dim=1) @ F.normalize(second, dim=1).t()
+
+
+DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = dict(
+    euclidean=euclidean_distance, squared=squared_distance, cosine=cosine_distance
+)
+MINING = ('mean', 'hardest')
+
+
+def mine(distances: Tensor, mask: Tensor, mining: str, hardest_is_far: bool) -> Tensor:
+    """One distance per anchor from those to its candidates.
+
+    Args:
+        distances (Tensor): (A, B).
+        mask (Tensor): Which of the B are candidates of which anchor, (A, B) bool.
+        mining (str): ``'mean'``, or ``'hardest'``.
+        hardest_is_far (bool): Whether the hardest candidate is the farthest (a positive) or the
+            nearest (a negative).
+
+    Returns:
+        Tensor: (A,); 0 for anchors without candidates.
+    """
+    if mining == 'mean':
+        # where, not a product: 0 * inf would be NaN.
+        kept = torch.where(mask, distances, torch.zeros_like(distances))
+        return kept.sum(1) / mask.sum(1).clamp_min(1)
+    worst = -float('inf') if hardest_is_far else float('inf')
+    kept = distances.masked_fill(~mask, worst)
+    hardest = kept.amax(1) if hardest_is_far else kept.amin(1)
+    return torch.where(mask.any(1), hardest, torch.zeros_like(hardest))
+
+
+def triplet_distill_loss(
+    anchor: Tensor,
+    anchor_labels: Tensor,
+    reference: Tensor,
+    reference_labels: Tensor,
+    positive: Tensor | None = None,
+    margin: float = 0.3,
+    distance: str = 'euclidean',
+    positive_mining: str = 'mean',
+    negative_mining: str = 'hardest',
+) -> Tensor:
+    """Triplet hinge ``max(0, d(a, p) - d(a, n) + margin)``, mean over anchors.
+
+    Arguments as in :class:`TripletDistillLoss`; embeddings are compared as they are.
+
+    Returns:
+        Tensor: Scalar; 0, attached to the graph, if no anchor has a positive and a negative.
+    """
+    measure = DISTANCES[distance]
+    same = anchor_labels[:, None] == reference_labels[None]
+    if not same.numel():
+        return anchor.sum() * 0 + reference.sum() * 0
+    distances = measure(anchor, reference)
+    to_negative = mine(distances, ~same, negative_mining, hardest_is_far=False)
+    valid = (~same).any(1)
+    if positive is None:
+        to_positive = mine(distances, same, positive_mining, hardest_is_far=True)
+        valid = valid & same.any(1)
+    else:
+        to_positive = measure(anchor, positive).diagonal()
+    hinge = F.relu(to_positive - to_negative + margin)
+    return torch.where(valid, hinge, hinge * 0).sum() / valid.sum().clamp_min(1)
+
+
+@MODELS.register_module()
+class TripletDistillLoss(nn.Module):
+    """Triplet loss between boundary samples and clean samples.
+
+    AMKD's abstract publishes that a triplet loss constrains the distance between adversarial
+    samples and samples of negative classes. Roles, distance, margin and mining are our
+    reconstruction: the anchor is a boundary sample's embedding, its positives are the clean
+    samples of its base class in the batch (or one positive of its own, such as the teacher's
+    embedding of it), its negatives are the clean samples of all other classes.
+
+    Args:
+        margin (float): How much nearer the positive must be than the negative, >= 0, in units
+            of the distance. Defaults to 0.3.
+        distance (str): ``'euclidean'``, ``'squared'`` (squared Euclidean) or ``'cosine'``.
+            Defaults to ``'euclidean'``.
+        normalize (bool): Whether to L2-normalise embeddings first, so that distances are at most
+            2 (or 4 squared) and a margin means the same for every network. Defaults to True.
+        positive_mining (str): ``'mean'`` distance to the positives, or the ``'hardest'``, the
+            farthest. Defaults to ``'mean'``.
+        negative_mining (str): ``'hardest'``, the nearest negative, or the ``'mean'``. Defaults
+            to ``'hardest'``.
+        loss_weight (float): Factor of the loss. Defaults to 1.0.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        margin: float = 0.3,
+        distance: str = 'euclidean',
+        normalize: bool = True,
+        positive_mining: str = 'mean',
+        negative_mining: str = 'hardest',
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if margin < 0:
+            raise ValueError(f'TripletDistillLoss: margin must be >= 0, not {margin}')
+        if distance not in DISTANCES:
+            raise ValueError(
+                f'TripletDistillLoss: distance must be one of {tuple(DISTANCES)}, not {distance!r}'
+            )
+        for name, value in dict(positive=positive_mining, negative=negative_mining).items():
+            if value not in MINING:
+                raise ValueError(
+                    f'TripletDistillLoss: {name}_mining must be one of {MINING}, not {value!r}'
+                )
+        self.margin = margin
+        self.distance = distance
+        self.normalize = normalize
+        self.positive_mining = positive_mining
+        self.negative_mining = negative_mining
+        self.loss_weight = loss_weight
+
+    def forward(
+        self,
+        anchor: Tensor,
+        anchor_labels: Tensor,
+        reference: Tensor,
+        reference_labels: Tensor,
+        positive: Tensor | None = None,
+    ) -> Tensor:
+        """Loss of a batch.
+
+        Args:
+            anchor (Tensor): Embeddings of the boundary samples, (A, D) or (A, D, 1, 1).
+            anchor_labels (Tensor): Their base classes, (A,), integers.
+            reference (Tensor): Embeddings of the clean samples, (B, D) or (B, D, 1, 1).
+            reference_labels (Tensor): Their labels, (B,), integers.
+            positive (Tensor, optional): One positive per anchor instead of the reference samples
+                of its class, (A, D) or (A, D, 1, 1).
+
+        Returns:
+            Tensor: Scalar, ``loss_weight`` times the mean hinge over the anchors that have a
+            positive and a negative; 0, attached to the graph, if there are none. Computed in
+            float32.
+
+        Raises:
+            TypeError: If embeddings are not one tensor.
+            ValueError: If shapes disagree, or labels are scores.
+        """
+        embeddings = dict(anchor=anchor, reference=reference, positive=positive)
+        for name, value in embeddings.items():
+            if value is not None:
+                check_embeddings(name, value)
+                value = value.flatten(1).float()
+                embeddings[name] = F.normalize(value, dim=1) if self.normalize else value
+        check_shapes(anchor_labels=anchor_labels, reference_labels=reference_labels, **embeddings)
+        # Autocast would round the products of the cosine distance.
+        with torch.autocast(anchor.device.type, enabled=False):
+            loss = triplet_distill_loss(
+                anchor_labels=anchor_labels,
+                reference_labels=reference_labels,
+                margin=self.margin,
+                distance=self.distance,
+                positive_mining=self.positive_mining,
+                negative_mining=self.negative_mining,
+                **embeddings,
+            )
+        return self.loss_weight * loss
+
+
+def check_embeddings(name: str, value: Tensor) -> None:
+    """Raise ``TypeError`` unless the argument ``name`` is a tensor of one row per sample."""
+    if not isinstance(value, Tensor) or value.dim() < 2:
+        found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise TypeError(
+            f'{name} must be a tensor of embeddings, (N, D) or (N, D, 1, 1), not {found}; '
+            'record data_idx=-1 of a module that returns a tuple'
+        )
+
+
+def check_shapes(
+    anchor: Tensor,
+    anchor_labels: Tensor,
+    reference: Tensor,
+    reference_labels: Tensor,
+    positive: Tensor | None,
+) -> None:
+    """Raise ``ValueError`` if embeddings (A, D), (B, D) and labels do not belong together."""
+    if anchor.size(1) != reference.size(1):
+        raise ValueError(
+            f'anchor and reference must have the same width, not {anchor.size(1)} and '
+            f'{reference.size(1)}: put a connector before one of them'
+        )
+    if positive is not None and positive.shape != anchor.shape:
+        raise ValueError(
+            f'positive must be one embedding per anchor, {tuple(anchor.shape)}, '
+            f'not {tuple(positive.shape)}'
+        )
+    for name, labels, rows in (
+        ('anchor_labels', anchor_labels, anchor),
+        ('reference_labels', reference_labels, reference),
+    ):
+        if labels.dim() != 1 or len(labels) != len(rows):
+            raise ValueError(
+                f'{name} must be one class index per row, ({len(rows)},), not '
+                f'{tuple(labels.shape)}; record data_idx=1 of the inputs of `head.loss_module`'
+            )

@@ -1,0 +1,203 @@
+"""Mistakes in a distiller's config are found when the model is built, with the config key."""
+
+from copy import deepcopy
+
+import amkd_mm  # noqa: F401
+
+# isort: split
+import pytest
+import torch
+from mmrazor.registry import MODELS
+from torch import nn
+
+from amkd_mm.algorithms.distiller_checks import check_class_counts, check_distiller
+
+
+def classifier(num_classes=4):
+    return dict(
+        _scope_='mmpretrain',
+        type='ImageClassifier',
+        backbone=dict(type='CifarResNet', depth=8),
+        neck=dict(type='GlobalAveragePooling'),
+        head=dict(type='LinearClsHead', num_classes=num_classes, in_channels=64),
+    )
+
+
+RECORDER = dict(type='ModuleOutputs', source='head.fc')
+DISTILLER = dict(
+    type='ConfigurableDistiller',
+    student_recorders=dict(
+        logits=RECORDER,
+        labels=dict(type='ModuleInputs', source='head.loss_module'),
+        weight=dict(type='Parameter', source='head.fc.weight'),
+        whole=dict(type='ModuleInputs', source=''),
+    ),
+    teacher_recorders=dict(
+        logits=RECORDER, embedding=dict(type='ModuleOutputs', source='neck.gap')
+    ),
+    distill_losses=dict(
+        loss_kl=dict(type='KLDivergence'), loss_triplet=dict(type='TripletDistillLoss')
+    ),
+    connectors=dict(
+        widen=dict(
+            type='TorchNNConnector',
+            module_name='Linear',
+            module_args=dict(in_features=4, out_features=64),
+        )
+    ),
+    loss_forward_mappings=dict(
+        loss_kl=dict(
+            preds_S=dict(recorder='logits', from_student=True),
+            preds_T=dict(recorder='logits', from_student=False),
+        ),
+        loss_triplet=dict(
+            anchor=dict(recorder='logits', from_student=True, record_idx=1, connector='widen'),
+            anchor_labels=dict(recorder='labels', from_student=True, record_idx=1, data_idx=1),
+            reference=dict(recorder='logits', from_student=True, connector='widen'),
+            reference_labels=dict(recorder='labels', from_student=True, data_idx=1),
+            positive=dict(recorder='embedding', from_student=False, record_idx=1),
+        ),
+    ),
+)
+
+
+def changed(path, value):
+    """The config with the value at the dotted path."""
+    config = deepcopy(DISTILLER)
+    *path, last = path.split('.')
+    place = config
+    for key in path:
+        place = place[key]
+    place[last] = value
+    return config
+
+
+def build(distiller, **kwargs):
+    networks = dict(architecture=classifier(), teacher=classifier())
+    config = dict(_scope_='mmrazor', type='AMKD', distiller=distiller)
+    return MODELS.build(config | networks | kwargs)
+
+
+def test_the_correct_config_is_accepted_and_stays_as_it_was():
+    config = deepcopy(DISTILLER)
+    build(config)
+    assert config == DISTILLER
+
+
+@pytest.mark.parametrize(
+    'path, value, messages',
+    [
+        (
+            'student_recorders.logits.source',
+            'head.fcc',
+            ["student_recorders.logits.source: 'head.fcc' is not in the student", "'head.fc'"],
+        ),
+        (
+            'teacher_recorders.embedding.source',
+            'neck.gapp',
+            ["teacher_recorders.embedding.source: 'neck.gapp' is not in the teacher", "'neck.gap'"],
+        ),
+        (
+            'student_recorders.labels.source',
+            'head.loss_modul',
+            ['student_recorders.labels.source', "'head.loss_module'"],
+        ),
+        (
+            # A module is no parameter.
+            'student_recorders.weight.source',
+            'head.fc',
+            ["student_recorders.weight.source: 'head.fc'", "'head.fc.weight'"],
+        ),
+        (
+            'loss_forward_mappings.loss_kl.preds_S.recorder',
+            'logit',
+            [
+                "loss_forward_mappings.loss_kl.preds_S.recorder: 'logit' is not in "
+                'model.distiller.student_recorders',
+                "['logits']",
+            ],
+        ),
+        (
+            # Exists, but on the other side.
+            'loss_forward_mappings.loss_kl.preds_T.recorder',
+            'labels',
+            ["preds_T.recorder: 'labels' is not in model.distiller.teacher_recorders"],
+        ),
+        (
+            # MMRazor does not look at optional arguments.
+            'loss_forward_mappings.loss_triplet.positive.recorder',
+            'embeddings',
+            ['loss_triplet.positive.recorder', "['embedding']"],
+        ),
+        (
+            'loss_forward_mappings.loss_triplet.anchor.connector',
+            'wide',
+            ["loss_triplet.anchor.connector: 'wide' is not in model.distiller.connectors", 'widen'],
+        ),
+        (
+            'loss_forward_mappings.loss_tripletts',
+            dict(),
+            ["loss_tripletts: 'loss_tripletts' is not in model.distiller.distill_losses"],
+        ),
+    ],
+)
+def test_unknown_names(path, value, messages):
+    with pytest.raises(KeyError) as error:
+        build(changed(path, value))
+    for message in ('model.distiller.', *messages):
+        assert message in error.value.args[0]
+
+
+def test_a_name_like_no_other_lists_what_there_is():
+    with pytest.raises(KeyError, match="one of .*'backbone', 'backbone.conv1'"):
+        build(changed('student_recorders.logits.source', 'xyz'))
+
+
+@pytest.mark.parametrize(
+    'path, value',
+    [
+        ('loss_forward_mappings.loss_kl.preds_S', 'logits'),
+        ('loss_forward_mappings.loss_kl.preds_S', dict(recorder='logits')),
+        ('loss_forward_mappings.loss_triplet.positive', dict(from_student=False)),
+    ],
+)
+def test_incomplete_mapping(path, value):
+    with pytest.raises(TypeError, match=f'model.distiller.{path} must be a dict with `recorder`'):
+        build(changed(path, value))
+
+
+def test_recorder_of_a_loss_that_is_not_computed():
+    """MMRazor computes the teacher's loss, and AMKD only if the teacher is trained."""
+    config = changed(
+        'teacher_recorders.labels', dict(type='ModuleInputs', source='head.loss_module')
+    )
+    with pytest.raises(ValueError, match='teacher_recorders.labels.source.*student_recorders'):
+        build(config)
+    model = build(config, teacher_trainable=True)
+    assert 'labels' in model.distiller.teacher_recorders.recorders
+
+
+def test_recorders_of_code_are_left_to_mmrazor():
+    path = 'mmpretrain.models.heads.LinearClsHead.forward'
+    build(changed('student_recorders.method', dict(type='MethodOutputs', source=path)))
+
+
+def test_distiller_without_anything():
+    check_distiller(dict(type='ConfigurableDistiller'), nn.Identity(), nn.Identity())
+    check_distiller(dict(student_recorders=None, connectors=None), nn.Identity(), nn.Identity())
+
+
+def test_class_counts():
+    with pytest.raises(ValueError) as error:
+        build(DISTILLER, teacher=classifier(7))
+    message = str(error.value)
+    assert 'the student has 4 classes and the teacher 7' in message
+    assert '`model.architecture.head.num_classes`' in message
+    assert '`model.teacher.head.num_classes`' in message
+
+
+def test_class_counts_that_are_not_declared():
+    network = MODELS.build(classifier())
+    check_class_counts(network, torch.nn.Linear(2, 7))
+    headless = MODELS.build({**classifier(), 'head': None})
+    check_class_counts(headless, network)
