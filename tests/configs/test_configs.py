@@ -1,7 +1,11 @@
 """Every shipped config builds, and every distillation config makes a training step."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import mmrazor
 import pytest
 import torch
 import yaml
@@ -144,3 +148,22 @@ def test_every_config_is_in_a_metafile():
     assert sorted(model['Config'] for model in listed) == sorted(
         path.relative_to(ROOT).as_posix() for path in CONFIGS
     )
+
+
+@pytest.mark.skipif(torch.__version__ >= (2, 0), reason='MMRazor does not import unaided')
+def test_trains_under_mmrazors_own_tool(tmp_path):
+    """`custom_imports` is all that MMRazor needs, where it works at all."""
+    tool = Path(mmrazor.__file__).parent / '.mim/tools/train.py'
+    teacher = MODELS.build(Config.fromfile(ROOT / 'configs/_base_/models/cifar_resnet.py').resnet26)
+    save_checkpoint(dict(state_dict=teacher.state_dict()), str(tmp_path / 'teacher.pth'))
+    config = ROOT / 'configs/amkd/amkd_resnet26_resnet8_1xb64_digits.py'
+    options = ['train_cfg.max_epochs=1', f'model.teacher_ckpt={tmp_path}/teacher.pth']
+    run = subprocess.run(
+        [sys.executable, tool, config, '--work-dir', tmp_path, '--cfg-options', *options],
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    assert 'teacher.accuracy/top1' in run.stdout
+    assert (tmp_path / 'epoch_1.pth').exists()
