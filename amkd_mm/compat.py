@@ -9,6 +9,7 @@ import importlib.util
 import os.path as osp
 import sys
 import types
+from functools import partial
 from pickle import UnpicklingError
 
 import mmengine.utils
@@ -21,6 +22,7 @@ from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.hub import hub as mmengine_hub
 from mmengine.logging import HistoryBuffer
 from mmengine.optim import OneCycleParamScheduler
+from mmengine.runner import checkpoint
 from mmengine.utils import package_utils
 
 PACKAGE = 'amkd_mm'
@@ -32,6 +34,7 @@ def apply():
     replace_quantization()
     disable_nested_inplace()
     allow_runner_checkpoints()
+    restrict_downloaded_checkpoints()
     locate_packages_by_import()
     register_config_package()
 
@@ -221,6 +224,16 @@ def allow_runner_checkpoints():
     """
     if torch.__version__ >= (2, 6):
         torch.serialization.add_safe_globals(_safe_globals())
+
+
+def restrict_downloaded_checkpoints():
+    """A checkpoint from a URL runs whatever code it holds, though a local one cannot.
+
+    MMEngine 0.10.7 with torch >= 2.6: it downloads through ``torch.hub``, which unlike
+    ``torch.load`` still loads without ``weights_only`` by default.
+    """
+    if torch.__version__ >= (2, 6) and not isinstance(checkpoint.load_url, partial):
+        checkpoint.load_url = partial(checkpoint.load_url, weights_only=True)
 
 
 # --- Configs --------------------------------------------------------------------------------------

@@ -6,9 +6,12 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 import types
 import zipfile
 from copy import deepcopy
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -22,7 +25,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
 from mmengine.optim import OneCycleLR, OneCycleParamScheduler
 from mmengine.registry import DefaultScope
-from mmengine.runner import Runner
+from mmengine.runner import CheckpointLoader, Runner
 from mmengine.utils import package_utils
 from torch import nn
 from torch.utils.data import Dataset
@@ -469,6 +472,32 @@ def test_malicious_checkpoint_is_refused(tmp_path, attack):
         torch.load(path)
 
     assert not marker.exists()
+
+
+@pytest.fixture
+def url(tmp_path, monkeypatch):
+    """The address of a web server on this machine, which serves `tmp_path / 'web'`."""
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
+    (tmp_path / 'web').mkdir()
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / 'web'))
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f'http://127.0.0.1:{server.server_port}'
+        server.shutdown()
+
+
+@weights_only
+def test_downloaded_checkpoints_are_restricted_too(tmp_path, url):
+    marker = tmp_path / 'marker'
+    malicious = dict(state_dict=Call(os.system, f'echo > {marker}'))
+    torch.save(malicious, tmp_path / 'web/malicious.pth')
+    torch.save(dict(state_dict=dict(weight=torch.ones(2))), tmp_path / 'web/good.pth')
+
+    with pytest.raises(UnpicklingError):
+        CheckpointLoader.load_checkpoint(f'{url}/malicious.pth', map_location='cpu')
+    assert not marker.exists()
+    good = CheckpointLoader.load_checkpoint(f'{url}/good.pth', map_location='cpu')
+    assert torch.equal(good['state_dict']['weight'], torch.ones(2))
 
 
 @weights_only
