@@ -60,8 +60,6 @@ def test_table(benchmark, tmp_path, monkeypatch, capsys):
         torch.manual_seed(0)
         network = MODELS.build(Config.fromfile(config).model)
         network.init_weights()
-        # Logits as far apart as those of a trained network.
-        network.head.fc.weight.data *= 100
     checkpoint = str(tmp_path / 'digits.pth')
     save_checkpoint(dict(state_dict=network.state_dict()), checkpoint)
     arguments = [str(config), checkpoint, '--num-samples', '24', '--repeats', '2']
@@ -77,5 +75,3 @@ def test_table(benchmark, tmp_path, monkeypatch, capsys):
     assert table['BSSAttack'][4:8] == table[benchmark.PUBLISHED][4:8]
     assert float(table['BSSAttack'][3]) <= float(table[benchmark.PUBLISHED][3])
     assert table[benchmark.PUBLISHED][1] == '1.00'
-    # BoundarySearch needs gradients for part of its evaluations only.
-    assert float(table['BoundarySearch'][3]) < float(table['BoundarySearch'][2])
