@@ -1,7 +1,6 @@
 _base_ = ['./kd.py']
 
 model = dict(
-    type='AMKD',
     distiller=dict(
         distill_losses=dict(loss_boundary=dict(type='KLDivergence', tau=3)),
         loss_forward_mappings=dict(

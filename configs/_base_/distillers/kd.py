@@ -1,6 +1,8 @@
 model = dict(
     _scope_='mmrazor',
-    type='SingleTeacherDistill',
+    # Without boundary samples this is MMRazor's SingleTeacherDistill, and refuses a teacher
+    # checkpoint that does not fit.
+    type='AMKD',
     distiller=dict(
         type='ConfigurableDistiller',
         # The output of the head is the logits.
