@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
-from mmrazor.models import SingleTeacherDistill
+from mmrazor.models import BaseAlgorithm, SingleTeacherDistill
 from mmrazor.models.distillers import OFDDistiller
 from mmrazor.models.utils import add_prefix
 from mmrazor.registry import MODELS
@@ -16,7 +16,12 @@ from torch import Tensor, nn
 
 from ..boundary_rows import split
 from .chance_check import ChanceCheck
-from .distiller_checks import check_class_counts, check_distiller
+from .distiller_checks import (
+    check_arguments,
+    check_cfg_path,
+    check_class_counts,
+    check_distiller,
+)
 from .teacher_checkpoint import check_exists, load_teacher
 
 
@@ -62,8 +67,10 @@ class AMKD(SingleTeacherDistill):
     Raises:
         FileNotFoundError: If ``teacher_ckpt`` does not exist.
         KeyError: If the distiller names an unknown recorder, source, loss or connector.
-        ValueError: If the checkpoint does not fit, the class counts differ, or a recorder waits
-            for the loss of a teacher that is not trained.
+        TypeError: If an argument is unknown.
+        ValueError: If the checkpoint does not fit, the class counts differ, a recorder waits for
+            the loss of a teacher that is not trained, or settings beside ``cfg_path`` have no
+            effect.
     """
 
     def __init__(
@@ -78,6 +85,12 @@ class AMKD(SingleTeacherDistill):
         data_preprocessor: dict | nn.Module | None = None,
         **kwargs,
     ) -> None:
+        check_arguments(
+            kwargs, SingleTeacherDistill.__init__, BaseAlgorithm.__init__, AMKD.__init__
+        )
+        for key, model in (('model.architecture', architecture), ('model.teacher', teacher)):
+            if isinstance(model, dict):
+                check_cfg_path(key, model)
         if teacher_ckpt:
             check_exists(teacher_ckpt)
         student = MODELS.build(architecture) if isinstance(architecture, dict) else architecture

@@ -3,10 +3,12 @@
 MMRazor finds some of these mistakes by ``assert`` and others not at all.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from inspect import signature
 from typing import Any
 
+from mmengine.hub import get_config
 from torch import nn
 
 # Recorders that look their source up in a model, and where.
@@ -77,6 +79,30 @@ def require(value: str, known: Iterable[str], key: str, place: str) -> None:
         return
     close = get_close_matches(value, known, n=3) or [name for name in known if name][:10]
     raise KeyError(f'{key}: {value!r} is not in {place}; did you mean one of {close}?')
+
+
+def check_arguments(arguments: Iterable[str], *constructors: Callable) -> None:
+    """Raise ``TypeError`` with a suggestion if no constructor takes one of the ``arguments``."""
+    known = {name for call in constructors for name in signature(call).parameters}
+    for name in arguments:
+        if name not in known:
+            close = get_close_matches(name, known, n=3) or sorted(known - {'self', 'kwargs'})
+            raise TypeError(f'model.{name}: there is no such setting; did you mean one of {close}?')
+
+
+def check_cfg_path(key: str, model: dict) -> None:
+    """Raise ``ValueError`` if settings beside ``cfg_path`` have no effect.
+
+    MMEngine only fills in what the named config leaves out, and ignores the rest in silence.
+    """
+    if 'cfg_path' not in model or model.get('type'):
+        return
+    ignored = sorted(set(model) & set(get_config(model['cfg_path']).model) - {'pretrained'})
+    if ignored:
+        raise ValueError(
+            f'{key}: MMEngine ignores {ignored} beside `cfg_path`: write the model out in full '
+            "instead, dict(_scope_='mmpretrain', type='ImageClassifier', backbone=..., head=...)"
+        )
 
 
 def num_classes(model: nn.Module) -> Any:

@@ -57,7 +57,8 @@ def load_teacher(teacher: nn.Module, path: str, strict: bool = True) -> None:
             hint = '; it is an MMRazor checkpoint: write its student to a file of its own with '
             hint += 'tools/export_student.py'
         elif not useless:
-            hint = '; set `model.teacher_ckpt_strict=False` if that is meant'
+            hint = '; give a checkpoint of this network, or set `model.teacher_ckpt_strict=False` '
+            hint += 'if some of its weights are meant to be left out'
         raise ValueError(
             f'model.teacher_ckpt: {path!r} does not fit the teacher: of its {expected} keys '
             f'{len(missing)} are missing {missing[:SHOWN]}, and {len(unexpected)} others are '

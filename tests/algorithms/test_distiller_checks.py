@@ -10,7 +10,12 @@ import torch
 from mmrazor.registry import MODELS
 from torch import nn
 
-from amkd_mm.algorithms.distiller_checks import check_class_counts, check_distiller
+from amkd_mm.algorithms import AMKD
+from amkd_mm.algorithms.distiller_checks import (
+    check_cfg_path,
+    check_class_counts,
+    check_distiller,
+)
 
 
 def classifier(num_classes=4):
@@ -201,3 +206,17 @@ def test_class_counts_that_are_not_declared():
     check_class_counts(network, torch.nn.Linear(2, 7))
     headless = MODELS.build({**classifier(), 'head': None})
     check_class_counts(headless, network)
+
+
+def test_unknown_argument_is_an_error_with_a_suggestion():
+    with pytest.raises(TypeError, match=r'model\.techer_ckpt.*teacher_ckpt'):
+        AMKD(distiller={}, teacher={}, architecture={}, techer_ckpt='teacher.pth')
+
+
+def test_settings_beside_cfg_path_are_an_error():
+    """MMEngine ignores them; the model keeps its 100 classes."""
+    named = 'mmpretrain::resnet/resnet50_8xb16_cifar100.py'
+    teacher = dict(cfg_path=named, pretrained=False, head=dict(num_classes=10))
+    with pytest.raises(ValueError, match=r"model\.teacher: MMEngine ignores \['head'\]"):
+        AMKD(distiller={}, teacher=teacher, architecture={})
+    check_cfg_path('model.teacher', dict(cfg_path=named, pretrained=False))
