@@ -107,12 +107,13 @@ class BoundarySampleHook(Hook):
         interval: int = 1,
         by_epoch: bool = True,
     ) -> None:
-        is_share = isinstance(num_samples, float)
-        if num_samples <= 0 or (is_share and num_samples > 1) or interval < 1:
+        if num_samples <= 0 or (isinstance(num_samples, float) and num_samples > 1):
             raise ValueError(
-                'BoundarySampleHook needs num_samples >= 1, or a float in (0, 1] for a share of '
-                f'the batch, not {num_samples}, and interval >= 1, not {interval}'
+                'BoundarySampleHook: num_samples must be an int >= 1, or a float in (0, 1] for a '
+                f'share of the batch, not {num_samples}'
             )
+        if interval < 1:
+            raise ValueError(f'BoundarySampleHook: interval must be >= 1, not {interval}')
         if base not in BASES:
             raise ValueError(f'BoundarySampleHook: base must be one of {BASES}, not {base!r}')
         if target not in TARGETS:
@@ -161,8 +162,7 @@ class BoundarySampleHook(Hook):
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Append boundary samples to ``data_batch``, in place."""
         if not self.is_active(runner):
-            # A log shows the last value: it must not be that of the last active step for ever.
-            runner.message_hub.update_scalar('train/boundary/samples', 0)
+            self.clear_log(runner)
             return
         if runner.iter % self.interval:
             return
@@ -193,6 +193,14 @@ class BoundarySampleHook(Hook):
         if self._clean_batch is not None:
             data_batch.update(self._clean_batch)
             self._clean_batch = None
+
+    def clear_log(self, runner) -> None:
+        """Remove what only steps with boundary samples log: a log repeats the last value."""
+        names = [f'boundary/{name}' for name in ('reached', 'gap', 'l2', 'seconds')]
+        names += [f'distill.{name}' for name in getattr(self.algorithm, 'boundary_losses', [])]
+        for name in names:
+            runner.message_hub.log_scalars.pop(f'train/{name}', None)
+        runner.message_hub.update_scalar('train/boundary/samples', 0)
 
     def is_active(self, runner) -> bool:
         """Whether this iteration is between ``begin`` and ``end`` of a distillation."""
