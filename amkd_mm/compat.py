@@ -9,6 +9,7 @@ import importlib.util
 import os.path as osp
 import sys
 import types
+import warnings
 from functools import partial
 from pickle import UnpicklingError
 
@@ -37,6 +38,7 @@ def apply():
     restrict_downloaded_checkpoints()
     locate_packages_by_import()
     register_config_package()
+    silence_missing_operators()
 
 
 # --- MMRazor's quantisation -----------------------------------------------------------------------
@@ -285,3 +287,11 @@ def register_config_package():
         return path, None if scope == PACKAGE else scope
 
     Config._get_cfg_path = staticmethod(get_cfg_path)
+
+
+def silence_missing_operators():
+    """``UserWarning: Fail to import MultiScaleDeformableAttention`` at every start.
+
+    mmcv-lite 2.1.0 has no compiled operators, and image classification needs none.
+    """
+    warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')

@@ -3,9 +3,10 @@
 # Several machines: set NNODES, NODE_RANK, MASTER_ADDR and PORT on each.
 set -euo pipefail
 
-CONFIG=$1
-CHECKPOINT=$2
-GPUS=$3
+usage='usage: tools/dist_test.sh CONFIG CHECKPOINT GPUS [options of tools/test.py]'
+CONFIG=${1:?$usage}
+CHECKPOINT=${2:?$usage}
+GPUS=${3:?$usage}
 TOOLS=$(dirname "$0")
 
 PYTHONPATH="$TOOLS/..${PYTHONPATH:+:$PYTHONPATH}" \

@@ -3,8 +3,9 @@
 # Several machines: set NNODES, NODE_RANK, MASTER_ADDR and PORT on each.
 set -euo pipefail
 
-CONFIG=$1
-GPUS=$2
+usage='usage: tools/dist_train.sh CONFIG GPUS [options of tools/train.py]'
+CONFIG=${1:?$usage}
+GPUS=${2:?$usage}
 TOOLS=$(dirname "$0")
 
 PYTHONPATH="$TOOLS/..${PYTHONPATH:+:$PYTHONPATH}" \

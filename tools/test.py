@@ -12,6 +12,9 @@ def main():
         check_file(parser, 'checkpoint', args.checkpoint)
     cfg = load_config(parser, args)
     cfg.load_from = None if args.checkpoint == 'none' else args.checkpoint
+    if cfg.load_from is not None and 'teacher_ckpt' in cfg.model:
+        # The checkpoint of a distillation holds the teacher.
+        cfg.model.teacher_ckpt = None
     cfg.resume = False
     Runner.from_cfg(cfg).test()
 

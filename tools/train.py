@@ -38,8 +38,11 @@ def build_parser(description):
 
 def check_file(parser, name, path):
     """Exit with one line when a local file is missing; URLs are left to MMEngine."""
-    if path and '://' not in path and not osp.isfile(path):
-        parser.error(f'{name}: no such file: {path}')
+    if path and '://' not in path and not osp.isfile(osp.expanduser(path)):
+        hint = ''
+        if name == 'model.teacher_ckpt':
+            hint = '\ntrain the teacher first (configs/vanilla), or give the path or URL of one'
+        parser.error(f'{name}: no such file: {path}{hint}')
 
 
 def load_config(parser, args):
@@ -56,7 +59,6 @@ def load_config(parser, args):
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = osp.join('./work_dirs', osp.splitext(osp.basename(args.config))[0])
-    check_file(parser, 'model.teacher_ckpt', cfg.model.get('teacher_ckpt'))
     if args.launcher == 'pytorch' and get_device() == 'cpu':
         _init_cpu_distributed(cfg)
     return cfg
@@ -134,6 +136,7 @@ def main():
     if args.resume != 'auto':
         check_file(parser, '--resume', args.resume)
     cfg = load_config(parser, args)
+    check_file(parser, 'model.teacher_ckpt', cfg.model.get('teacher_ckpt'))
     if args.amp:
         enable_amp(parser, cfg)
     if args.auto_scale_lr:
