@@ -14,7 +14,7 @@ from mmrazor.registry import HOOKS, TASK_UTILS
 from torch import Tensor, nn
 
 from .. import boundary_rows
-from ..attacks import AttackResult
+from ..attacks import AttackResult, BoundaryAttack
 from .pixel_space import PixelSpace
 from .training_span import Moment, check_moment, require_epochs, resolve
 
@@ -89,6 +89,7 @@ class BoundarySampleHook(Hook):
             True.
 
     Raises:
+        KeyError: If there is no such attack.
         ValueError: If an argument is out of its range, or the preprocessor mixes images.
         TypeError: If the model has no teacher and student, or the batch is not as MMPretrain's
             datasets give it.
@@ -120,8 +121,7 @@ class BoundarySampleHook(Hook):
             raise ValueError(
                 f'BoundarySampleHook: target must be one of {tuple(TARGETS)}, not {target!r}'
             )
-        # A config's default scope is usually MMPretrain's, which has no attacks.
-        self.attack = TASK_UTILS.build({'_scope_': 'mmrazor', **attack})
+        self.attack = build_attack(attack)
         self.num_samples = num_samples
         self.base = base
         self.target = TARGETS[target]
@@ -309,6 +309,21 @@ class BoundarySampleHook(Hook):
             scalars['l2'] = perturbation.norm(dim=1).mean().item()
         for name, value in scalars.items():
             runner.message_hub.update_scalar(f'train/boundary/{name}', value)
+
+
+def build_attack(attack: dict) -> BoundaryAttack:
+    """Build an attack from its config.
+
+    Raises:
+        KeyError: If no such attack is registered; the message lists those that are.
+    """
+    kinds = TASK_UTILS.module_dict.items()
+    names = [n for n, k in kinds if isinstance(k, type) and issubclass(k, BoundaryAttack)]
+    kind = attack.get('type')
+    if isinstance(kind, str) and kind.rpartition('.')[2] not in names:
+        raise KeyError(f'attack.type: {kind!r} is not an attack; registered are {names}')
+    # A config's default scope is usually MMPretrain's, which has no attacks.
+    return TASK_UTILS.build({'_scope_': 'mmrazor', **attack})
 
 
 def discrepancy(teacher_logits: Tensor, student_logits: Tensor, labels: Tensor) -> Tensor:
