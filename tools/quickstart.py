@@ -20,6 +20,7 @@ from mmengine.runner import Runner
 
 import amkd_mm  # noqa: F401  (registers everything)
 from amkd_mm.attacks import BoundarySearch
+from amkd_mm.hooks.boundary_sample_hook import runner_up_target
 from amkd_mm.hooks.pixel_space import PixelSpace
 from amkd_mm.visualization import draw_accuracies, draw_boundary_panel
 
@@ -100,7 +101,7 @@ def draw_samples(runner: Runner, path: Path) -> float:
         logits = classify(space.normalize(pixels))
     correct = logits.argmax(1) == labels
     pixels, labels, logits = pixels[correct], labels[correct], logits[correct]
-    runner_up = logits.scatter(1, labels[:, None], -float('inf')).argmax(1)
+    runner_up = runner_up_target(logits, labels)
     result = BoundarySearch()(classify, space.normalize(pixels), labels, runner_up, space.bounds)
 
     # The first of each class, so that the picture shows different digits.

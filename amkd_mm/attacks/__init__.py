@@ -3,5 +3,13 @@
 from .base import AttackResult, BoundaryAttack
 from .boundary_search import BoundarySearch
 from .bss_attack import BSSAttack
+from .building import attack_names, build_attack
 
-__all__ = ['AttackResult', 'BSSAttack', 'BoundaryAttack', 'BoundarySearch']
+__all__ = [
+    'AttackResult',
+    'BSSAttack',
+    'BoundaryAttack',
+    'BoundarySearch',
+    'attack_names',
+    'build_attack',
+]

@@ -10,11 +10,11 @@ import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmrazor.registry import HOOKS, TASK_UTILS
+from mmrazor.registry import HOOKS
 from torch import Tensor, nn
 
 from .. import boundary_rows
-from ..attacks import AttackResult, BoundaryAttack
+from ..attacks import AttackResult, build_attack
 from .pixel_space import PixelSpace
 from .training_span import Moment, check_moment, require_epochs, resolve
 
@@ -28,7 +28,9 @@ def sample_target(logits: Tensor, labels: Tensor, generator: torch.Generator) ->
     return (others <= draws * others[:, -1:]).sum(1)
 
 
-def runner_up_target(logits: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+def runner_up_target(
+    logits: Tensor, labels: Tensor, generator: torch.Generator | None = None
+) -> Tensor:
     """The teacher's best class besides the base class."""
     return logits.scatter(1, labels[:, None], -float('inf')).argmax(1)
 
@@ -289,7 +291,7 @@ class BoundarySampleHook(Hook):
             images = [*images, *pixels]
         copies = [
             boundary_rows.mark(deepcopy(samples[row]), target)
-            for row, target in zip(rows, targets, strict=False)
+            for row, target in zip(rows, targets, strict=True)
         ]
         data_batch.update(inputs=images, data_samples=[*samples, *copies])
 
@@ -309,21 +311,6 @@ class BoundarySampleHook(Hook):
             scalars['l2'] = perturbation.norm(dim=1).mean().item()
         for name, value in scalars.items():
             runner.message_hub.update_scalar(f'train/boundary/{name}', value)
-
-
-def build_attack(attack: dict) -> BoundaryAttack:
-    """Build an attack from its config.
-
-    Raises:
-        KeyError: If no such attack is registered; the message lists those that are.
-    """
-    kinds = TASK_UTILS.module_dict.items()
-    names = [n for n, k in kinds if isinstance(k, type) and issubclass(k, BoundaryAttack)]
-    kind = attack.get('type')
-    if isinstance(kind, str) and kind.rpartition('.')[2] not in names:
-        raise KeyError(f'attack.type: {kind!r} is not an attack; registered are {names}')
-    # A config's default scope is usually MMPretrain's, which has no attacks.
-    return TASK_UTILS.build({'_scope_': 'mmrazor', **attack})
 
 
 def discrepancy(teacher_logits: Tensor, student_logits: Tensor, labels: Tensor) -> Tensor:

@@ -42,7 +42,8 @@ class LossWeightScheduleHook(Hook):
 
     Examples:
         The weights of BSS (Heo et al., AAAI 2019), 4 to 1 on clean samples and 2 to 0 at three
-        quarters of the training on boundary samples:
+        quarters of the training on boundary samples. BSS's loss has no factor tau^2; for
+        ``KLDivergence``, which has it, divide them by tau^2 as ``configs/bss`` does:
 
         >>> custom_hooks = [
         ...     dict(type='mmrazor.LossWeightScheduleHook', loss='loss_kl', policy='linear',

@@ -19,9 +19,8 @@ from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, load_checkpoint, set_random_seed
 from mmpretrain.registry import MODELS
-from mmrazor.registry import TASK_UTILS
 
-from amkd_mm.attacks import BoundaryAttack
+from amkd_mm.attacks import attack_names, build_attack
 from amkd_mm.hooks.boundary_sample_hook import sample_target
 from amkd_mm.hooks.pixel_space import PixelSpace
 
@@ -71,18 +70,14 @@ def newton(model, inputs, labels, targets, bounds, overshoot=0.02, num_steps=10)
 
 def registered(name):
     """A registered attack with its defaults, as a function from inputs to inputs."""
-    attack = TASK_UTILS.build(dict(_scope_='mmrazor', type=name))
+    attack = build_attack(dict(type=name))
     return lambda *arguments: attack(*arguments).inputs
 
 
 def attacks():
     """All that is compared: name to function."""
-    names = [
-        name
-        for name, kind in TASK_UTILS.module_dict.items()
-        if isinstance(kind, type) and issubclass(kind, BoundaryAttack)
-    ]
-    return {PUBLISHED: published_bss, NEWTON: newton, **{n: registered(n) for n in names}}
+    ours = {name: registered(name) for name in attack_names()}
+    return {PUBLISHED: published_bss, NEWTON: newton, **ours}
 
 
 class Counter:
