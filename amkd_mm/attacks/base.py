@@ -123,11 +123,59 @@ def pick(logits: Tensor, classes: Tensor) -> Tensor:
     return logits.gather(1, classes[:, None]).squeeze(1)
 
 
-def input_gradient(values: Tensor, inputs: Tensor) -> Tensor:
-    """Gradient of each sample's value with respect to its own input; zero where there is none.
+class Evaluation:
+    """Logits at points, and the input gradient at any of them on demand.
 
-    One backward pass for the whole batch: in evaluation mode samples do not influence each other.
+    Keeping what a gradient needs costs time and memory at all points; asking the model again
+    costs only at those that turn out to need one. The caller knows which is rarer.
+
+    Args:
+        model (Callable): Maps inputs to logits.
+        points (Tensor): (N, C, H, W).
+        differentiable (bool): Whether to keep what the gradient needs.
+
+    Attributes:
+        points (Tensor): As given, detached.
+        logits (Tensor): (N, K), detached.
     """
+
+    def __init__(self, model: Model, points: Tensor, differentiable: bool) -> None:
+        self.points = points.detach()
+        self._model = model
+        self._graph = self._trace(points) if differentiable else None
+        if differentiable:
+            self.logits = self._graph[1].detach()
+        else:
+            with torch.no_grad():
+                self.logits = model(self.points)
+
+    def gradient(self, values: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        """Gradient of each row's value with respect to its own input; zero where there is none.
+
+        One backward pass for all: in evaluation mode samples do not influence each other.
+
+        Args:
+            values (Callable): Maps the rows' logits, (M, K), to one value each, (M,).
+            rows (Tensor): Which points, (N,) bool with M true.
+
+        Returns:
+            Tensor: (M, C, H, W).
+        """
+        if self._graph is None:
+            leaf, logits = self._trace(self.points[rows])
+            return input_gradient(values(logits), leaf)
+        leaf, logits = self._graph
+        return input_gradient(values(logits[rows]), leaf)[rows]
+
+    def _trace(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Points as a leaf of the graph, and the logits that hang on it."""
+        leaf = points.detach().requires_grad_()
+        with torch.enable_grad():
+            return leaf, self._model(leaf)
+
+
+def input_gradient(values: Tensor, inputs: Tensor) -> Tensor:
+    """Gradient of the values' sum with respect to the inputs, zero where there is none."""
     gradient = None
     if values.requires_grad:
         (gradient,) = torch.autograd.grad(values.sum(), inputs, allow_unused=True)

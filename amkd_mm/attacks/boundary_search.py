@@ -1,5 +1,7 @@
 """BoundarySearch: samples that land on the decision boundary."""
 
+from functools import partial
+
 import torch
 from mmrazor.registry import TASK_UTILS
 from torch import Tensor
@@ -8,11 +10,11 @@ from .base import (
     AttackResult,
     BoundaryAttack,
     Bounds,
+    Evaluation,
     Model,
     Targets,
     choose,
     clamp,
-    input_gradient,
     per_sample,
     pick,
     squared_norm,
@@ -23,7 +25,7 @@ from .base import (
 class BoundarySearch(BoundaryAttack):
     """Finds samples just inside the target class, with a small perturbation (ours).
 
-    Two phases, each sample on its own schedule:
+    Each sample goes its own way through at most two phases:
 
     1. Newton steps with overshoot on the margin of the target class, the best other logit minus
        the target's, until the target class wins. Taking the best other class instead of the
@@ -32,6 +34,8 @@ class BoundarySearch(BoundaryAttack):
     2. Regula falsi between the last point outside and the first point inside. It needs forward
        passes only, and ends when the two probabilities are within ``tolerance``.
 
+    All samples share the model's calls, whatever their phase, and leave when they are done.
+
     Args:
         tolerance (float): A sample is done when the target's probability exceeds that of the
             best other class by no more than this; in (0, 1). Defaults to 0.05, which leaves
@@ -39,7 +43,8 @@ class BoundarySearch(BoundaryAttack):
         overshoot (float): How far beyond the linear estimate of the boundary a Newton step aims,
             as a share of the step. Larger crosses earlier, with larger perturbations.
             Defaults to 0.2.
-        max_steps (int): Most model evaluations in either phase, at least 1. Defaults to 10.
+        max_steps (int): Most points at which the model is asked about a sample, at least 1.
+            Defaults to 10.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -66,87 +71,71 @@ class BoundarySearch(BoundaryAttack):
         bounds: Bounds | None,
     ) -> AttackResult:
         """See :meth:`BoundaryAttack.__call__`."""
-        moved, logits, targets, outer, outer_margins = self.cross(
-            model, inputs, labels, targets, bounds
-        )
-        goals = targets.clamp_min(0)
-        # Samples inside from the start have no point outside to search between.
-        inside = logits.argmax(1) == targets
-        refining = torch.nonzero(inside & (outer_margins > 0)).squeeze(1)
-        for _ in range(self.max_steps):
-            lead = target_lead(logits[refining], goals[refining])
-            refining = refining[lead > self.tolerance]
-            if not len(refining):
-                break
-            points = self.between(
-                outer[refining],
-                moved[refining],
-                outer_margins[refining],
-                target_margin(logits[refining], goals[refining]),
-            )
-            with torch.no_grad():
-                scores = model(points)
-            within = scores.argmax(1) == goals[refining]
-            inner, outside = refining[within], refining[~within]
-            moved[inner], logits[inner] = points[within], scores[within]
-            outer[outside] = points[~within]
-            outer_margins[outside] = target_margin(scores, goals[refining])[~within]
-        return AttackResult(moved, inside, logits, targets)
+        # Of each sample: the point to return, and the last one outside the target class.
+        moved, outer = inputs.clone(), inputs.clone()
+        outer_margins = inputs.new_zeros(len(inputs), dtype=torch.float32)
+        reached = torch.zeros(len(inputs), dtype=torch.bool, device=inputs.device)
+        active, points = torch.arange(len(inputs), device=inputs.device), inputs
+        for step in range(self.max_steps):
+            # Most samples need the gradient of the first two points; later few do.
+            here = Evaluation(model, points, differentiable=step < 2)
+            if step == 0:
+                targets = choose(targets, here.logits)
+                goals, logits = targets.clamp_min(0), here.logits.clone()
 
-    def cross(
-        self,
-        model: Model,
-        inputs: Tensor,
-        labels: Tensor,
-        targets: Targets,
-        bounds: Bounds | None,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """First phase: step until the target class wins.
+            goal = goals[active]
+            margins, inside = target_margin(here.logits, goal), here.logits.argmax(1) == goal
+            better = inside | ~reached[active]
+            moved[active[better]], logits[active[better]] = points[better], here.logits[better]
+            outer[active[~inside]] = points[~inside]
+            outer_margins[active[~inside]] = margins[~inside]
+            reached[active] |= inside
+
+            # A sample that begins inside has no point outside to search between.
+            close = (target_lead(here.logits, goal) <= self.tolerance) | (step == 0)
+            going = ~(inside & close) & (targets[active] >= 0)
+            if step + 1 == self.max_steps or not going.any():
+                break
+            following, leads = torch.empty_like(points), torch.ones_like(going)
+            seeking, refining = going & ~reached[active], going & reached[active]
+            if seeking.any():
+                gradient = here.gradient(partial(target_margin, targets=goal[seeking]), seeking)
+                following[seeking], leads[seeking] = self.newton_step(
+                    points[seeking], gradient, margins[seeking], bounds
+                )
+            rows = active[refining]
+            inner_margins = target_margin(logits[rows], goals[rows])
+            following[refining] = self.between(
+                outer[rows], moved[rows], outer_margins[rows], inner_margins
+            )
+            going &= leads
+            active, points = active[going], following[going]
+            if not len(active):
+                break
+        return AttackResult(moved, reached, logits, targets)
+
+    def newton_step(
+        self, points: Tensor, gradient: Tensor, margins: Tensor, bounds: Bounds | None
+    ) -> tuple[Tensor, Tensor]:
+        """Newton's step to the aim beyond the boundary.
 
         Returns:
-            tuple: The points reached, the logits there, the targets, the last points outside the
-            target class and the margins there (NaN for samples that never were outside).
+            tuple: The new points, and of each whether its gradient leads anywhere, (N,) bool.
         """
-        moved, outer = inputs.clone(), inputs.clone()
-        outer_margins = inputs.new_full((len(inputs),), float('nan'), dtype=torch.float32)
-        seeking = torch.arange(len(inputs), device=inputs.device)
-        for step in range(self.max_steps):
-            points = moved[seeking].requires_grad_()
-            scores = model(points)
-            if step == 0:
-                targets = choose(targets, scores.detach())
-                goals = targets.clamp_min(0)
-                logits = scores.detach().clone()
-            else:
-                logits[seeking] = scores.detach()
-
-            outside = (scores.argmax(1) != goals[seeking]) & (targets[seeking] >= 0)
-            if step + 1 == self.max_steps or not outside.any():
-                break
-            margins = target_margin(scores, goals[seeking])[outside]
-            gradient = input_gradient(margins, points)[outside]
-            seeking, points, margins = seeking[outside], points.detach()[outside], margins.detach()
-            outer[seeking], outer_margins[seeking] = points, margins
-            # What a bound holds back would be missing from the step.
-            gradient = gradient.masked_fill(clamp(points - gradient.sign(), bounds) == points, 0)
-
-            # Newton's step to the aim; the tolerance lets it cross where the margin is tiny.
-            aim = (1 + self.overshoot) * margins + self.tolerance
-            norm = squared_norm(gradient)
-            moving = (norm > 0) & torch.isfinite(aim / norm)
-            steps = torch.where(moving, aim / norm, torch.zeros_like(aim))
-            moved[seeking] = clamp(points - per_sample(steps, points) * gradient, bounds)
-            # Without a gradient there is nowhere to go.
-            seeking = seeking[moving]
-            if not len(seeking):
-                break
-        return moved, logits, targets, outer, outer_margins
+        # What a bound holds back would be missing from the step.
+        gradient = gradient.masked_fill(clamp(points - gradient.sign(), bounds) == points, 0)
+        # The tolerance lets the step cross where the margin is tiny.
+        aim = (1 + self.overshoot) * margins + self.tolerance
+        lengths = aim / squared_norm(gradient)
+        leads = torch.isfinite(lengths)
+        lengths = lengths.masked_fill(~leads, 0)
+        return clamp(points - per_sample(lengths, points) * gradient, bounds), leads
 
     def between(
         self, outer: Tensor, inner: Tensor, outer_margins: Tensor, inner_margins: Tensor
     ) -> Tensor:
         """Point on the segment where linear interpolation puts the aim, just inside the class."""
-        share = (outer_margins + self.tolerance / 2) / (outer_margins - inner_margins)
+        share = (outer_margins + self.tolerance / 4) / (outer_margins - inner_margins)
         # Both ends must move on, or a bent margin would let one of them stand still.
         share = share.clamp(0.05, 0.95)
         return outer + per_sample(share, outer) * (inner - outer)

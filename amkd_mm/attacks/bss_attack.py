@@ -1,5 +1,7 @@
 """BSSAttack: the published boundary supporting sample attack."""
 
+from functools import partial
+
 import torch
 from mmrazor.registry import TASK_UTILS
 from torch import Tensor
@@ -8,11 +10,11 @@ from .base import (
     AttackResult,
     BoundaryAttack,
     Bounds,
+    Evaluation,
     Model,
     Targets,
     choose,
     clamp,
-    input_gradient,
     per_sample,
     pick,
     squared_norm,
@@ -66,24 +68,25 @@ class BSSAttack(BoundaryAttack):
         moved = inputs.clone()
         active = torch.arange(len(inputs), device=inputs.device)
         for step in range(self.num_steps):
-            points = moved[active].requires_grad_()
-            scores = model(points)
+            # All samples need the first gradient; then most have left their base class.
+            here = Evaluation(model, moved[active], differentiable=step == 0)
             if step == 0:
-                targets = choose(targets, scores.detach())
-                goals = targets.clamp_min(0)
-                logits = scores.detach().clone()
-            else:
-                logits[active] = scores.detach()
+                targets = choose(targets, here.logits)
+                goals, logits = targets.clamp_min(0), here.logits.clone()
+            logits[active] = here.logits
 
-            margins = pick(scores, labels[active]) - pick(scores, goals[active])
-            going = (scores.argmax(1) == labels[active]) & (targets[active] >= 0)
-            gradient = input_gradient(margins[going], points)[going]
+            going = (here.logits.argmax(1) == labels[active]) & (targets[active] >= 0)
+            active = active[going]
+            if not len(active):
+                break
+            margin = partial(base_margin, labels=labels[active], targets=goals[active])
+            gradient = here.gradient(margin, going)
             norm = squared_norm(gradient).sqrt()
-            active, points, margins = active[going], points.detach()[going], margins.detach()[going]
-            length = self.step_size * (margins.float() + self.eps)
+            length = self.step_size * (margin(here.logits[going]).float() + self.eps)
             # A zero gradient gives no direction: 0 / tiny is no step.
-            step_sizes = per_sample(length / norm.clamp_min(torch.finfo(norm.dtype).tiny), points)
-            moved[active] = clamp(points - step_sizes * gradient, bounds)
+            length = length / norm.clamp_min(torch.finfo(norm.dtype).tiny)
+            step_vector = per_sample(length, inputs) * gradient
+            moved[active] = clamp(moved[active] - step_vector, bounds)
             active = active[norm > 0]
             if not len(active):
                 break
@@ -91,3 +94,8 @@ class BSSAttack(BoundaryAttack):
             with torch.no_grad():
                 logits[active] = model(moved[active])
         return AttackResult(moved, logits.argmax(1) == targets, logits, targets)
+
+
+def base_margin(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+    """Logit of the base class minus the target's, (N,)."""
+    return pick(logits, labels) - pick(logits, targets)

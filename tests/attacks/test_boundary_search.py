@@ -167,20 +167,42 @@ def test_stays_within_bounds_and_still_arrives(classifier):
     assert lead(classifier, result.inputs, targets)[result.reached].min() > 0
 
 
-def test_refinement_needs_no_gradient(classifier):
-    """Every evaluation after a sample has crossed is a forward pass only."""
+def test_gradients_are_for_samples_outside(classifier):
+    """After two steps no gradient is taken of a sample that is in its target class."""
     inputs, labels, targets = task(classifier)
     calls = []
 
     def watching(batch):
-        calls.append((len(batch), batch.requires_grad and torch.is_grad_enabled()))
+        calls.append((batch.detach().clone(), batch.requires_grad and torch.is_grad_enabled()))
         return classifier(batch)
 
     BoundarySearch(tolerance=1e-3)(watching, inputs, labels, targets)
-    kinds = [with_gradient for _, with_gradient in calls]
-    assert kinds == sorted(kinds, reverse=True)
-    assert False in kinds
-    assert calls[0][0] == len(inputs)
+    assert len(calls[0][0]) == len(inputs)
+    assert [with_gradient for _, with_gradient in calls[:3]] == [True, True, False]
+    looked = None
+    repeated = 0
+    for batch, with_gradient in calls[2:]:
+        if with_gradient:
+            # These points were looked at in the call before, and found outside.
+            same = (batch[:, None] == looked[None]).flatten(2).all(2)
+            assert same.any(1).all()
+            repeated += len(batch)
+        looked = batch
+    looks = sum(len(batch) for batch, with_gradient in calls[2:] if not with_gradient)
+    assert repeated < looks / 2
+
+
+def test_sample_ends_as_soon_as_it_is_close(classifier):
+    """No point is asked about after a sample is within the tolerance."""
+    inputs, labels, targets = task(classifier)
+    search = BoundarySearch(tolerance=0.1, max_steps=30)
+    result = search(classifier, inputs, labels, targets)
+    for steps in (1, 2, 4, 6):
+        early = BoundarySearch(tolerance=0.1, max_steps=steps)(classifier, inputs, labels, targets)
+        done = early.reached & (lead(classifier, early.inputs, targets) <= 0.1 - 1e-4)
+        torch.testing.assert_close(early.inputs[done], result.inputs[done], rtol=0, atol=1e-4)
+        # A sample that is inside the class never leaves it again.
+        assert (result.reached | ~early.reached).all()
 
 
 @pytest.mark.parametrize(
