@@ -10,11 +10,13 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from mmrazor.models import BaseAlgorithm, SingleTeacherDistill
 from mmrazor.models.distillers import OFDDistiller
+from mmrazor.models.task_modules.recorder import ModuleOutputsRecorder, ParameterRecorder
 from mmrazor.models.utils import add_prefix
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
 from ..boundary_rows import split
+from ..fast_teacher import FastTeacher
 from .chance_check import ChanceCheck
 from .distiller_checks import (
     check_arguments,
@@ -50,7 +52,9 @@ class AMKD(SingleTeacherDistill):
     Unlike ``SingleTeacherDistill`` it runs a teacher that is not trained wholly in evaluation
     mode (MMRazor leaves Dropout and DropPath alive) and by ``mode='tensor'`` (its own loss is
     not computed, so record labels on the student's side), insists that the teacher's checkpoint
-    fits, and names the config key of a mistake when the model is built.
+    fits, and names the config key of a mistake when the model is built. Such a teacher runs as a
+    :class:`~amkd_mm.fast_teacher.FastTeacher`, unless a recorder looks into the parts that this
+    replaces.
 
     Args:
         distiller (dict | BaseDistiller): Config of a distiller.
@@ -60,6 +64,8 @@ class AMKD(SingleTeacherDistill):
             Defaults to True.
         teacher_eval (bool): Whether to keep the whole teacher in evaluation mode while it is not
             trained. Defaults to True.
+        teacher_compile (bool | dict): Whether to compile the teacher, while it is not trained,
+            by :func:`torch.compile`, or the arguments of that. Defaults to False.
         data_preprocessor (dict | nn.Module, optional): As in MMPretrain, ``type`` may be left
             out. Defaults to None, the student's.
         **kwargs: See ``SingleTeacherDistill``.
@@ -69,8 +75,8 @@ class AMKD(SingleTeacherDistill):
         KeyError: If the distiller names an unknown recorder, source, loss or connector.
         TypeError: If an argument is unknown.
         ValueError: If the checkpoint does not fit, the class counts differ, a recorder waits for
-            the loss of a teacher that is not trained, or settings beside ``cfg_path`` have no
-            effect.
+            the loss of a teacher that is not trained, settings beside ``cfg_path`` have no
+            effect, or PyTorch cannot compile.
     """
 
     def __init__(
@@ -82,6 +88,7 @@ class AMKD(SingleTeacherDistill):
         architecture: BaseModel | dict,
         teacher_ckpt_strict: bool = True,
         teacher_eval: bool = True,
+        teacher_compile: bool | dict = False,
         data_preprocessor: dict | nn.Module | None = None,
         **kwargs,
     ) -> None:
@@ -122,6 +129,9 @@ class AMKD(SingleTeacherDistill):
         self.teacher_eval = teacher_eval and not self.teacher_trainable
         if self.teacher_eval:
             self.teacher.eval()
+        self.fast_teacher = FastTeacher(self.teacher, teacher_compile)
+        replaced = self.fast_teacher.parts
+        self._teacher_is_fast = self.teacher_eval and not self._teacher_is_recorded_in(replaced)
         self.chance_check = ChanceCheck()
         # Set by BoundarySampleHook.
         self.expects_boundary_rows = False
@@ -166,6 +176,8 @@ class AMKD(SingleTeacherDistill):
         passes = [clean, boundary] if len(boundary[0]) and read else [clean]
 
         losses = dict()
+        if self._teacher_is_fast:
+            self.fast_teacher.update(clean[0])
         # First the deliveries record what the teacher's pass makes, then they hand it to the
         # student.
         self.distiller.set_deliveries_override(False)
@@ -196,7 +208,19 @@ class AMKD(SingleTeacherDistill):
         if self.teacher_trainable:
             return self.teacher(inputs, data_samples, mode='loss')
         with torch.no_grad():
+            if self._teacher_is_fast:
+                return self.fast_teacher(inputs, data_samples)
             return self.teacher(inputs, data_samples, mode='tensor')
+
+    def _teacher_is_recorded_in(self, parts: list[str]) -> bool:
+        """Whether the distiller may record or deliver something of these children."""
+        # Functions and methods, unlike modules, may run anywhere.
+        return bool(self.distiller.deliveries.deliveries) or any(
+            recorder.source.partition('.')[0] in parts
+            if isinstance(recorder, ModuleOutputsRecorder)  # ModuleInputs is one too.
+            else not isinstance(recorder, ParameterRecorder)
+            for recorder in self.distiller.teacher_recorders.recorders.values()
+        )
 
     def _run_student(self, inputs: Tensor, data_samples: list[BaseDataElement]):
         """Losses of the student; by ``mode='loss'``, so that labels can be recorded."""

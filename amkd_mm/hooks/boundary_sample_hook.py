@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .. import boundary_rows
 from ..attacks import AttackResult, build_attack
+from ..fast_teacher import FastTeacher
 from .pixel_space import PixelSpace
 from .training_span import Moment, check_moment, require_epochs, resolve
 
@@ -156,6 +157,11 @@ class BoundarySampleHook(Hook):
             )
         self.algorithm = model
         self.teacher, self.student = model.teacher, model.student
+        if getattr(model, 'teacher_trainable', False):
+            self.ask_teacher = partial(self.teacher, mode='tensor')
+        else:
+            self.ask_teacher = getattr(model, 'fast_teacher', None) or FastTeacher(self.teacher)
+        self.ask_student = partial(self.student, mode='tensor')
         self.preprocessor = model.data_preprocessor
         self._checked = False
         if hasattr(model, 'expects_boundary_rows'):
@@ -253,17 +259,17 @@ class BoundarySampleHook(Hook):
             ``targets`` are negative where the teacher misclassifies the row.
         """
 
-        def classify(network: nn.Module, images: Tensor) -> Tensor:
-            return network(space.pad(images), mode='tensor')
+        def ask(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+            return network(space.pad(images))
 
         suitable = torch.ones_like(labels, dtype=torch.bool)
         with torch.no_grad():
             if self.student_correct or self.base == 'discrepancy':
-                student_logits = classify(self.student, inputs)
+                student_logits = ask(self.ask_student, inputs)
             if self.student_correct:
                 suitable &= student_logits.argmax(1) == labels
             if self.base == 'discrepancy':
-                teacher_logits = classify(self.teacher, inputs)
+                teacher_logits = ask(self.ask_teacher, inputs)
                 suitable &= teacher_logits.argmax(1) == labels
                 scores = discrepancy(teacher_logits, student_logits, labels)
                 order = scores.argsort(descending=True)
@@ -277,7 +283,7 @@ class BoundarySampleHook(Hook):
             return targets.masked_fill(logits.argmax(1) != labels[rows], -1)
 
         result = self.attack(
-            partial(classify, self.teacher), inputs[rows], labels[rows], choose, space.bounds
+            partial(ask, self.ask_teacher), inputs[rows], labels[rows], choose, space.bounds
         )
         return rows, result
 

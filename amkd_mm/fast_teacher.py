@@ -1,0 +1,157 @@
+"""FastTeacher: the logits of a frozen teacher for less work."""
+
+from copy import copy, deepcopy
+from typing import Any
+
+import torch
+from mmcv.cnn import fuse_conv_bn
+from mmengine.logging import print_log
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+# Largest deviation of a logit from the teacher's, relative to the largest logit.
+TOLERANCE = 1e-4
+
+
+class FastTeacher:
+    """A frozen classifier in evaluation mode, computed by a faster copy (ours).
+
+    In the copy every batch norm is folded into the convolution before it (by
+    :func:`mmcv.cnn.fuse_conv_bn`), memory is laid out channels-last where that pays, and no
+    parameter asks for a gradient. Only the parts of the classifier that have convolutions and
+    batch norm, usually the backbone, are copied; the others are shared, so that recorders on the
+    neck or the head record what the copy computes too.
+
+    The copy is made at the first call, from the images of that call, and made again when the
+    teacher's weights or device change. It is used if it gives the teacher's logits within a
+    relative 1e-4; otherwise the log says why not, and the teacher itself computes the logits.
+
+    Args:
+        teacher (nn.Module): A classifier that gives its logits by ``mode='tensor'``.
+        compile (bool | dict): Whether to compile the copied parts; a dict has arguments of
+            :func:`torch.compile`. Defaults to False.
+
+    Raises:
+        ValueError: If ``compile`` is set and PyTorch is older than 2.0.
+    """
+
+    def __init__(self, teacher: nn.Module, compile: bool | dict = False) -> None:
+        if compile is not False and not hasattr(torch, 'compile'):
+            raise ValueError(
+                f'`teacher_compile` needs PyTorch 2.0 or newer, not {torch.__version__}'
+            )
+        self.teacher = teacher
+        self.compile_options = {} if compile is True else compile
+        self.parts = [name for name, part in teacher.named_children() if is_foldable(part)]
+        """Names of the teacher's children that are copied."""
+        self._fast = teacher
+        # What the copy was made from; these never equal.
+        self._tensors, self._state = [], None
+
+    def __call__(self, inputs: Tensor, data_samples: list | None = None) -> Any:
+        """The teacher's logits.
+
+        Args:
+            inputs (Tensor): Preprocessed images, (N, C, H, W). Gradients reach them.
+            data_samples (list, optional): Passed on to the teacher.
+
+        Returns:
+            Tensor: Logits, (N, K), or whatever the teacher's head gives instead.
+        """
+        self.update(inputs)
+        return self._fast(inputs, data_samples, mode='tensor')
+
+    def update(self, inputs: Tensor) -> None:
+        """Make the copy anew if the teacher has changed, or for the first time.
+
+        It is checked on the inputs, which a recorder would record: call this before, if any may.
+        """
+        if self.parts and len(inputs) and self._state != state_of(self._tensors):
+            self._tensors = [*self.teacher.parameters(), *self.teacher.buffers()]
+            self._state = state_of(self._tensors)
+            self._fast = self._make(inputs[:2].detach())
+
+    def _make(self, images: Tensor) -> nn.Module:
+        """The fastest copy that gives the teacher's logits on the images, or the teacher."""
+        layouts = [torch.channels_last] if channels_last_pays(images.device) else []
+        for layout in (*layouts, torch.contiguous_format):
+            try:
+                fast = self._fold(layout)
+                error, largest = self._error(fast, images)
+            except Exception as refusal:  # The teacher's own code may do anything with a copy.
+                problem = f'{type(refusal).__name__}: {refusal}'
+                continue
+            if error <= TOLERANCE * largest:
+                return self._compiled(fast)
+            problem = f'its logits would be off by {error:.2g} of {largest:.2g}'
+        print_log(
+            f"The teacher's batch norm cannot be folded, so that it runs as it is: {problem}",
+            logger='current',
+        )
+        return self.teacher
+
+    def _fold(self, layout: torch.memory_format) -> nn.Module:
+        """A shallow copy of the teacher with folded copies of the parts."""
+        fast = copy(self.teacher)
+        fast._modules = dict(self.teacher._modules)
+        for name in self.parts:
+            part = fuse_conv_bn(deepcopy(self.teacher._modules[name])).requires_grad_(False)
+            if layout == torch.channels_last:
+                part = part.to(memory_format=layout)
+                part.register_forward_pre_hook(to_channels_last)
+                # What comes after may need views that only the usual layout allows.
+                part.register_forward_hook(to_contiguous)
+            fast._modules[name] = part
+        return fast
+
+    def _error(self, fast: nn.Module, images: Tensor) -> tuple[float, float]:
+        """Largest deviation of the copy's logits, and the teacher's largest logit."""
+        # Rounding to TF32 or half precision would hide whether the copy is the same function.
+        exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+        with torch.no_grad(), torch.autocast(images.device.type, enabled=False), exact:
+            expected = self.teacher(images, mode='tensor')
+            found = fast(images, mode='tensor')
+        return (found - expected).abs().max().item(), expected.abs().max().item()
+
+    def _compiled(self, fast: nn.Module) -> nn.Module:
+        """Compile the parts, not the whole: recorders on the others must go on recording."""
+        if self.compile_options is not False:
+            for name in self.parts:
+                part = fast._modules[name]
+                fast._modules[name] = torch.compile(part, **self.compile_options)
+        return fast
+
+
+def is_foldable(part: nn.Module) -> bool:
+    """Whether a module has both convolutions and batch norm."""
+    modules = list(part.modules())
+    return all(any(isinstance(m, kind) for m in modules) for kind in (nn.Conv2d, _BatchNorm))
+
+
+def state_of(tensors: list[Tensor]) -> list[tuple[int, int]]:
+    """What changes with the tensors: a version in place, an address on the way to a device."""
+    return [(tensor.data_ptr(), tensor._version) for tensor in tensors]
+
+
+def channels_last_pays(device: torch.device) -> bool:
+    """On CPUs, and on GPUs whose tensor cores take float32 (TF32) as well as half precision."""
+    if device.type == 'cuda':
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == 'cpu'
+
+
+def to_channels_last(part: nn.Module, args: tuple) -> tuple:
+    """Forward pre-hook: images (N, C, H, W) in channels-last layout."""
+    images, *others = args
+    if isinstance(images, Tensor) and images.dim() == 4:
+        images = images.contiguous(memory_format=torch.channels_last)
+    return (images, *others)
+
+
+def to_contiguous(part: nn.Module, args: tuple, outputs: Any) -> Any:
+    """Forward hook: feature maps in the usual layout."""
+    if isinstance(outputs, Tensor):
+        return outputs.contiguous()
+    if isinstance(outputs, (tuple, list)):
+        return type(outputs)(to_contiguous(part, args, output) for output in outputs)
+    return outputs
