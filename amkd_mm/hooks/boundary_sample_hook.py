@@ -259,33 +259,45 @@ class BoundarySampleHook(Hook):
             ``targets`` are negative where the teacher misclassifies the row.
         """
 
-        def ask(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-            return network(space.pad(images))
+        rows = self.choose_bases(space, inputs, labels, generator)
 
-        suitable = torch.ones_like(labels, dtype=torch.bool)
-        with torch.no_grad():
-            if self.student_correct or self.base == 'discrepancy':
-                student_logits = ask(self.ask_student, inputs)
-            if self.student_correct:
-                suitable &= student_logits.argmax(1) == labels
-            if self.base == 'discrepancy':
-                teacher_logits = ask(self.ask_teacher, inputs)
-                suitable &= teacher_logits.argmax(1) == labels
-                scores = discrepancy(teacher_logits, student_logits, labels)
-                order = scores.argsort(descending=True)
-            else:
-                order = torch.randperm(len(labels), generator=generator).to(labels.device)
-        most = max(1, round(resolve(self.num_samples, len(labels))))
-        rows = order[suitable[order]][:most]
-
-        def choose(logits: Tensor) -> Tensor:
+        def choose_targets(logits: Tensor) -> Tensor:
             targets = self.target(logits, labels[rows], generator)
             return targets.masked_fill(logits.argmax(1) != labels[rows], -1)
 
-        result = self.attack(
-            partial(ask, self.ask_teacher), inputs[rows], labels[rows], choose, space.bounds
-        )
+        def ask_teacher(images: Tensor) -> Tensor:
+            return self.ask_teacher(space.pad(images))
+
+        result = self.attack(ask_teacher, inputs[rows], labels[rows], choose_targets, space.bounds)
         return rows, result
+
+    @torch.no_grad()
+    def choose_bases(
+        self, space: PixelSpace, inputs: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """Indices of the rows to attack, (M,); arguments are those of :meth:`find`."""
+        most = max(1, round(resolve(self.num_samples, len(labels))))
+        padded = space.pad(inputs)
+        if self.base == 'discrepancy':
+            teacher_logits, student_logits = self.ask_teacher(padded), self.ask_student(padded)
+            suitable = teacher_logits.argmax(1) == labels
+            if self.student_correct:
+                suitable &= student_logits.argmax(1) == labels
+            scores = discrepancy(teacher_logits, student_logits, labels)
+            order = scores.argsort(descending=True)
+            return order[suitable[order]][:most]
+
+        order = torch.randperm(len(labels), generator=generator).to(labels.device)
+        if not self.student_correct:
+            return order[:most]
+        found = order[:0]
+        # A student that gets half of the images right is asked about no more than it takes.
+        for piece in order.split(2 * most):
+            correct = self.ask_student(padded[piece]).argmax(1) == labels[piece]
+            found = torch.cat([found, piece[correct]])
+            if len(found) >= most:
+                break
+        return found[:most]
 
     def append(self, data_batch: dict, pixels: Tensor, rows: list[int], targets: list[int]) -> None:
         """Append images and marked copies of the rows' data samples to the batch."""

@@ -534,7 +534,8 @@ def test_num_samples(base, num_samples, expected, tmp_path):
     [
         # The attack's first pass is the selection's too.
         ('random', False, [5, 5], []),
-        ('random', True, [5, 5], [16]),
+        # The student gets five of the first ten right.
+        ('random', True, [5, 5], [10]),
         ('discrepancy', False, [16, 5, 5], [16]),
         ('discrepancy', True, [16, 5, 5], [16]),
     ],
@@ -561,6 +562,24 @@ def test_networks_see_no_more_rows_than_needed(
     train(model, hook, tmp_path, late=StopCounting())
     # Before its first pass a fast teacher compares itself with the teacher on two images.
     assert found == dict(teacher=[2, 2, *teacher_rows], student=student_rows)
+
+
+def test_poor_student_is_asked_about_all(tmp_path):
+    """Where few images are suitable, none of them is missed."""
+    model = amkd(student=trained(steps=40, seed=1))
+    asked = []
+
+    def note(module, args):
+        if not module.training:
+            asked.append(len(args[0]))
+
+    model.student.backbone.register_forward_pre_hook(note)
+    images, labels = images_and_labels()
+    right = {2, 7, 11}
+    dataset = Images(images, some_wrong(labels, set(range(16)) - right))
+    _, (step,), _, _ = train(model, dict(attack=SEARCH, num_samples=5), tmp_path, dataset)
+    assert asked == [10, 6]
+    assert set(step.rows) == right
 
 
 def test_unreached_are_appended_on_request(tmp_path):

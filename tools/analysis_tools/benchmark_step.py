@@ -1,0 +1,319 @@
+"""Time and memory of an AMKD step, beside plain KD, the student alone and bare PyTorch calls.
+
+``python tools/analysis_tools/benchmark_step.py CONFIG`` does a few steps of a distillation with
+boundary samples, at a learning rate of 0, and prints Markdown tables. Give it a student that knows
+something, ``--cfg-options load_from=CHECKPOINT``: most configs attack only images that the student
+gets right.
+"""
+
+import argparse
+import platform
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from functools import wraps
+from unittest.mock import patch
+
+# First, because it makes MMRazor importable on current PyTorch.
+import amkd_mm  # noqa: F401
+
+# isort: split
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+from mmrazor.utils import register_all_modules
+
+from amkd_mm import boundary_rows
+from amkd_mm.hooks import BoundarySampleHook
+from amkd_mm.hooks.boundary_sample_hook import evaluation_mode
+
+MEBIBYTE = 2**20
+AMKD, FLOOR, KD, STUDENT = 'AMKD', "AMKD's floor", 'plain KD', 'student alone'
+
+
+def now():
+    """Seconds, once the GPU has done its work."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+class Bench:
+    """A run of a config, without its training loop: one step at a time.
+
+    Args:
+        cfg (Config): Of a distillation with a ``BoundarySampleHook``.
+    """
+
+    def __init__(self, cfg):
+        self.runner = Runner.from_cfg(cfg)
+        hooks = [hook for hook in self.runner.hooks if isinstance(hook, BoundarySampleHook)]
+        if not hooks:
+            raise SystemExit('benchmark_step: CONFIG has no BoundarySampleHook in `custom_hooks`')
+        (self.hook,) = hooks
+        self.model = self.runner.model
+        self.optim = self.runner.optim_wrapper = self.runner.build_optim_wrapper(
+            self.runner.optim_wrapper
+        )
+        self.dataloader = self.runner.train_loop.dataloader
+        self.model.init_weights()
+        self.runner.load_or_resume()
+        self.model.train()
+        # So that all steps meet the same networks.
+        for group in self.optim.param_groups:
+            group['lr'] = 0
+        self.hook.before_train(self.runner)
+        # Whatever the epochs that the config makes boundary samples in.
+        self.hook.begin, self.hook.end = 0, 1.0
+
+    def load(self, number):
+        """Load batches, at once, so that workers of the dataloader do not disturb the steps.
+
+        Returns:
+            list[tuple]: Each batch and the seconds that it took.
+        """
+        loaded = []
+        while len(loaded) < number:
+            started = now()
+            for batch in self.dataloader:
+                loaded.append((batch, now() - started))
+                if len(loaded) == number:
+                    break
+                started = now()
+        return loaded
+
+    def amkd(self, batch):
+        self.search(batch)
+        self.model.train_step(batch, self.optim)
+        self.hook.after_train_iter(self.runner, 0, batch)
+
+    def search(self, batch):
+        self.hook.before_train_iter(self.runner, 0, batch)
+
+    def kd(self, batch):
+        """The same losses but those of boundary rows, of which there are none."""
+        self.model.train_step(batch, self.optim)
+
+    def student(self, batch):
+        data = self.model.data_preprocessor(batch, True)
+        with self.optim.optim_context(self.model):
+            losses = self.model.student(**data, mode='loss')
+        loss, _ = self.model.parse_losses(losses)
+        self.optim.update_params(loss)
+
+    def calls_of(self, batch):
+        """Do an AMKD step and list what it asks of the networks beside the training passes.
+
+        Returns:
+            tuple: (name of the network, rows, whether it is differentiated) of each call, and
+            the preprocessed batch with its boundary rows.
+        """
+        calls = []
+
+        def listed(name, ask):
+            def call(inputs):
+                differentiated = torch.is_grad_enabled() and inputs.requires_grad
+                calls.append((name, len(inputs), differentiated))
+                return ask(inputs)
+
+            return call
+
+        asked = dict(
+            ask_teacher=listed('teacher', self.hook.ask_teacher),
+            ask_student=listed('student', self.hook.ask_student),
+        )
+        with patch.multiple(self.hook, **asked):
+            self.search(batch)
+        data = self.model.data_preprocessor(batch, True)
+        self.hook.after_train_iter(self.runner, 0, batch)
+        return calls, data
+
+    def floor(self, calls, data):
+        """The same forward and backward passes of the same networks, as bare calls."""
+        images, samples = data['inputs'], data['data_samples']
+        ask = dict(teacher=self.hook.ask_teacher, student=self.hook.ask_student)
+        with evaluation_mode(self.model.student):
+            for name, rows, differentiated in calls:
+                inputs = images[:rows].detach().requires_grad_(differentiated)
+                with torch.set_grad_enabled(differentiated):
+                    logits = ask[name](inputs)
+                    if differentiated:
+                        torch.autograd.grad(logits.sum(), inputs)
+
+        (clean, clean_samples), (boundary, _) = boundary_rows.split(images, samples)
+        labels = torch.cat([sample.gt_label for sample in clean_samples])
+        passes = [clean, boundary] if len(boundary) else [clean]
+        with self.optim.optim_context(self.model):
+            teacher_logits = []
+            for rows in passes:
+                with torch.no_grad():
+                    teacher_logits.append(self.hook.ask_teacher(rows))
+            logits = [self.model.student(rows, mode='tensor') for rows in passes]
+            loss = F.cross_entropy(logits[0], labels) + sum(
+                F.kl_div(s.log_softmax(1), t.softmax(1), reduction='batchmean')
+                for s, t in zip(logits, teacher_logits, strict=True)
+            )
+        self.optim.update_params(loss)
+
+    def split(self, batch):
+        """Do an AMKD step; returns the seconds of each part of it."""
+        seconds = defaultdict(float)
+
+        def timed(part, function):
+            @wraps(function)
+            def call(*args, **kwargs):
+                started = now()
+                try:
+                    return function(*args, **kwargs)
+                finally:
+                    seconds[part] += now() - started
+
+            return call
+
+        started = now()
+        timed('boundary search', self.search)(batch)
+        model, optim = self.model, self.optim
+        passes = dict(
+            _run_teacher=timed('teacher', model._run_teacher),
+            _run_student=timed('student forward', model._run_student),
+        )
+        updates = dict(
+            backward=timed('backward', optim.backward),
+            step=timed('optimiser', optim.step),
+            zero_grad=timed('optimiser', optim.zero_grad),
+        )
+        with patch.multiple(model, **passes), patch.multiple(optim, **updates):
+            model.train_step(batch, optim)
+        self.hook.after_train_iter(self.runner, 0, batch)
+        seconds['losses and the rest'] = now() - started - sum(seconds.values())
+        return dict(seconds)
+
+    def resident_bytes(self):
+        """Bytes of what stays from step to step: weights, their copies and optimiser states."""
+        tensors = [*self.model.parameters(), *self.model.buffers()]
+        tensors += [p.grad for p in self.model.parameters() if p.grad is not None]
+        for state in self.optim.optimizer.state.values():
+            tensors += [value for value in state.values() if isinstance(value, torch.Tensor)]
+        storages = {t.data_ptr(): t.numel() * t.element_size() for t in tensors}
+        return sum(storages.values())
+
+    def peak_bytes(self, step, batch):
+        """Most bytes of tensors at any time of a step, with what stays."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+            step(batch)
+            torch.cuda.synchronize()
+            return torch.cuda.max_memory_allocated()
+        with torch.profiler.profile(
+            activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+        ) as profile:
+            step(batch)
+        held = most = 0
+        for event in profile.profiler.kineto_results.events():
+            if event.name() == '[memory]':
+                held += event.nbytes()
+                most = max(most, held)
+        return self.resident_bytes() + most
+
+
+def measure(bench, steps, warmup):
+    """Do every kind of step in turn on each batch.
+
+    Returns:
+        tuple: Seconds of each kind of step, seconds of each part of an AMKD step, and numbers of
+        boundary samples; lists.
+    """
+    kinds, parts, rows = defaultdict(list), defaultdict(list), []
+    for step, (batch, loading) in enumerate(bench.load(warmup + steps), -warmup):
+        seconds = {}
+
+        def clock(name, function, *arguments, seconds=seconds):
+            started = now()
+            function(*arguments)
+            seconds[name] = now() - started
+
+        clock(AMKD, bench.amkd, batch)
+        # The same base samples, attacked once more to list the calls.
+        calls, data = bench.calls_of(batch)
+        clock(FLOOR, bench.floor, calls, data)
+        clock(KD, bench.kd, batch)
+        clock(STUDENT, bench.student, batch)
+        split = {'data': loading, **bench.split(batch)}
+        if step >= 0:
+            rows.append(sum(map(boundary_rows.is_boundary, data['data_samples'])))
+            for table, found in ((kinds, seconds), (parts, split)):
+                for name, value in found.items():
+                    table[name].append(value)
+    return kinds, parts, rows
+
+
+def rows_of(table, reference):
+    """Markdown rows: median, range, and the median ratio to the reference of the same step."""
+    lines = []
+    for name, seconds in table.items():
+        ratios = [s / r for s, r in zip(seconds, reference, strict=True)]
+        median, low, high = (1000 * f(seconds) for f in (statistics.median, min, max))
+        ratio = statistics.median(ratios)
+        lines.append(f'| {name} | {median:.1f} ({low:.1f} to {high:.1f}) | {ratio:.2f} |')
+    return lines
+
+
+def report(kinds, parts, peaks):
+    """All tables as text."""
+    totals = [sum(values) for values in zip(*parts.values(), strict=True)]
+    ratio = peaks[AMKD] / peaks[KD]
+    return '\n'.join(
+        [
+            '| step, without loading data | ms (min to max) | of the floor |',
+            '| --- | ---: | ---: |',
+            *rows_of(kinds, kinds[FLOOR]),
+            '',
+            '| part of an AMKD step | ms (min to max) | share |',
+            '| --- | ---: | ---: |',
+            *rows_of(parts, totals),
+            '',
+            '| step | peak memory (MiB) | of plain KD |',
+            '| --- | ---: | ---: |',
+            f'| {KD} | {peaks[KD] / MEBIBYTE:.0f} | 1.00 |',
+            f'| {AMKD} | {peaks[AMKD] / MEBIBYTE:.0f} | {ratio:.2f} |',
+        ]
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config', help='config of a distillation with boundary samples')
+    parser.add_argument('--steps', type=int, default=20, help='counted steps (default: 20)')
+    parser.add_argument('--warmup', type=int, default=3, help='steps before (default: 3)')
+    parser.add_argument('--amp', action='store_true', help='mixed precision, on a GPU')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    args = parser.parse_args()
+
+    register_all_modules(False)
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.log_level = 'ERROR'
+    with tempfile.TemporaryDirectory() as cfg.work_dir:
+        bench = Bench(cfg)
+        kinds, parts, rows = measure(bench, args.steps, args.warmup)
+        ((batch, _),) = bench.load(1)
+        peaks = {KD: bench.peak_bytes(bench.kd, batch), AMKD: bench.peak_bytes(bench.amkd, batch)}
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    print(
+        f'{args.steps} steps after {args.warmup}; batches of {bench.dataloader.batch_size} and '
+        f'{statistics.mean(rows):.0f} boundary samples (mean); '
+        f'{"mixed" if args.amp else "full"} precision, {device}, '
+        f'{torch.get_num_threads()} threads, '
+        f'torch {torch.__version__}\n'
+    )
+    print(report(kinds, parts, peaks))
+
+
+if __name__ == '__main__':
+    main()
