@@ -1,6 +1,7 @@
 """FastTeacher: the logits of a frozen teacher for less work."""
 
 from copy import copy, deepcopy
+from itertools import product
 from typing import Any
 
 import torch
@@ -9,22 +10,24 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-# Largest deviation of a logit from the teacher's, relative to the largest logit.
-TOLERANCE = 1e-4
+# Largest deviation of a logit from the teacher's, relative to the largest logit; and of an input
+# gradient, which jumps where rounding moves an activation past the kink of a ReLU.
+TOLERANCE, GRADIENT_TOLERANCE = 1e-4, 1e-1
 
 
 class FastTeacher:
     """A frozen classifier in evaluation mode, computed by a faster copy (ours).
 
     In the copy every batch norm is folded into the convolution before it (by
-    :func:`mmcv.cnn.fuse_conv_bn`), memory is laid out channels-last where that pays, and no
-    parameter asks for a gradient. Only the parts of the classifier that have convolutions and
-    batch norm, usually the backbone, are copied; the others are shared, so that recorders on the
-    neck or the head record what the copy computes too.
+    :func:`mmcv.cnn.fuse_conv_bn`), memory is laid out channels-last where that pays, activations
+    work in place, and no parameter asks for a gradient. Only the parts of the classifier that
+    have convolutions and batch norm, usually the backbone, are copied; the others are shared, so
+    that recorders on the neck or the head record what the copy computes too.
 
     The copy is made at the first call, from the images of that call, and made again when the
     teacher's weights or device change. It is used if it gives the teacher's logits within a
-    relative 1e-4; otherwise the log says why not, and the teacher itself computes the logits.
+    relative 1e-4, and its gradients; otherwise the log says why not, and the teacher itself
+    computes the logits.
 
     Args:
         teacher (nn.Module): A classifier that gives its logits by ``mode='tensor'``.
@@ -72,30 +75,31 @@ class FastTeacher:
             self._fast = self._make(inputs[:2].detach())
 
     def _make(self, images: Tensor) -> nn.Module:
-        """The fastest copy that gives the teacher's logits on the images, or the teacher."""
+        """The fastest copy that does on the images what the teacher does, or the teacher."""
         layouts = [torch.channels_last] if channels_last_pays(images.device) else []
-        for layout in (*layouts, torch.contiguous_format):
+        for layout, inplace in product((*layouts, torch.contiguous_format), (True, False)):
             try:
-                fast = self._fold(layout)
-                error, largest = self._error(fast, images)
+                fast = self._fold(layout, inplace)
+                self._compare(fast, images)
+                return self._compiled(fast)
             except Exception as refusal:  # The teacher's own code may do anything with a copy.
                 problem = f'{type(refusal).__name__}: {refusal}'
-                continue
-            if error <= TOLERANCE * largest:
-                return self._compiled(fast)
-            problem = f'its logits would be off by {error:.2g} of {largest:.2g}'
         print_log(
             f"The teacher's batch norm cannot be folded, so that it runs as it is: {problem}",
             logger='current',
         )
         return self.teacher
 
-    def _fold(self, layout: torch.memory_format) -> nn.Module:
+    def _fold(self, layout: torch.memory_format, inplace: bool) -> nn.Module:
         """A shallow copy of the teacher with folded copies of the parts."""
         fast = copy(self.teacher)
         fast._modules = dict(self.teacher._modules)
         for name in self.parts:
             part = fuse_conv_bn(deepcopy(self.teacher._modules[name])).requires_grad_(False)
+            for module in part.modules():
+                # MMRazor turns it off for the sake of recorders, of which there are none within.
+                if hasattr(module, 'inplace'):
+                    module.inplace = inplace
             if layout == torch.channels_last:
                 part = part.to(memory_format=layout)
                 part.register_forward_pre_hook(to_channels_last)
@@ -104,14 +108,20 @@ class FastTeacher:
             fast._modules[name] = part
         return fast
 
-    def _error(self, fast: nn.Module, images: Tensor) -> tuple[float, float]:
-        """Largest deviation of the copy's logits, and the teacher's largest logit."""
+    def _compare(self, fast: nn.Module, images: Tensor) -> None:
+        """Raise ``ValueError`` unless the copy has the teacher's logits and gradients."""
         # Rounding to TF32 or half precision would hide whether the copy is the same function.
         exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
-        with torch.no_grad(), torch.autocast(images.device.type, enabled=False), exact:
-            expected = self.teacher(images, mode='tensor')
-            found = fast(images, mode='tensor')
-        return (found - expected).abs().max().item(), expected.abs().max().item()
+        with torch.autocast(images.device.type, enabled=False), exact:
+            # The teacher last, on what the copy may have left of the images.
+            found, expected = (logits_and_gradient(model, images) for model in (fast, self.teacher))
+        for what, tolerance, value, goal in zip(
+            ('logits', 'gradient'), (TOLERANCE, GRADIENT_TOLERANCE), found, expected, strict=True
+        ):
+            error, largest = (value - goal).abs().max().item(), goal.abs().max().item()
+            # Also where a value is not a number
+            if not error <= tolerance * largest:
+                raise ValueError(f'its {what} would be off by {error:.2g} of {largest:.2g}')
 
     def _compiled(self, fast: nn.Module) -> nn.Module:
         """Compile the parts, not the whole: recorders on the others must go on recording."""
@@ -126,6 +136,15 @@ def is_foldable(part: nn.Module) -> bool:
     """Whether a module has both convolutions and batch norm."""
     modules = list(part.modules())
     return all(any(isinstance(m, kind) for m in modules) for kind in (nn.Conv2d, _BatchNorm))
+
+
+def logits_and_gradient(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """A classifier's logits, and the gradient of the largest ones on its way to the images."""
+    leaf = images.detach().requires_grad_()
+    with torch.enable_grad():
+        logits = model(leaf, mode='tensor')
+        (gradient,) = torch.autograd.grad(logits.amax(1).sum(), leaf)
+    return logits.detach(), gradient
 
 
 def state_of(tensors: list[Tensor]) -> list[tuple[int, int]]:

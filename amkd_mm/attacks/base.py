@@ -115,7 +115,7 @@ def choose(targets: Targets, logits: Tensor) -> Tensor:
 
 def clamp(inputs: Tensor, bounds: Bounds | None) -> Tensor:
     """Inputs within the bounds, or as they are without bounds."""
-    return inputs if bounds is None else torch.max(torch.min(inputs, bounds[1]), bounds[0])
+    return inputs if bounds is None else inputs.clamp(*bounds)
 
 
 def pick(logits: Tensor, classes: Tensor) -> Tensor:
@@ -189,4 +189,4 @@ def per_sample(values: Tensor, like: Tensor) -> Tensor:
 
 def squared_norm(batch: Tensor) -> Tensor:
     """Squared L2 norm of each sample, float32: (N, ...) to (N,)."""
-    return batch.flatten(1).float().square().sum(1)
+    return torch.linalg.vector_norm(batch.flatten(1).float(), dim=1).square()

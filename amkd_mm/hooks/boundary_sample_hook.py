@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from functools import partial
 
@@ -90,6 +90,9 @@ class BoundarySampleHook(Hook):
             to 1.
         by_epoch (bool): Whether ``begin`` and ``end`` count epochs or iterations. Defaults to
             True.
+        amp (bool): Whether the attack uses the mixed precision of the training (``--amp``) too.
+            Then boundary samples are no closer to the boundary than half precision can tell.
+            Defaults to False.
 
     Raises:
         KeyError: If there is no such attack.
@@ -110,6 +113,7 @@ class BoundarySampleHook(Hook):
         end: Moment = 1.0,
         interval: int = 1,
         by_epoch: bool = True,
+        amp: bool = False,
     ) -> None:
         if num_samples <= 0 or (isinstance(num_samples, float) and num_samples > 1):
             raise ValueError(
@@ -134,6 +138,7 @@ class BoundarySampleHook(Hook):
         self.end = check_moment('end', end)
         self.interval = interval
         self.by_epoch = by_epoch
+        self.amp = amp
         self._clean_batch = None
 
     def before_train(self, runner) -> None:
@@ -185,7 +190,10 @@ class BoundarySampleHook(Hook):
         # draws, whatever else uses random numbers.
         seed = hash((runner.seed, runner.iter, get_rank())) % 2**63
         generator = torch.Generator().manual_seed(seed)
-        with evaluation_mode(self.teacher, self.student):
+        precision = nullcontext()
+        if self.amp:
+            precision = runner.optim_wrapper.optim_context(self.algorithm)
+        with evaluation_mode(self.teacher, self.student), precision:
             inputs = space.normalize(pixels)
             rows, result = self.find(space, inputs, labels, generator)
 

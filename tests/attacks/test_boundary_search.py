@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmpretrain.registry import MODELS
+from sklearn.datasets import load_digits
 from torch import nn
 
 import amkd_mm  # noqa: F401
@@ -135,12 +137,58 @@ def test_lands_on_the_boundary(classifier):
     assert result.reached.float().mean() >= 0.97
     leads = lead(classifier, result.inputs, targets)[result.reached]
     assert leads.min() > 0
-    assert leads.median() <= 0.03
-    assert leads.quantile(0.9) <= 0.1
+    # Some come close at once and end anywhere within the tolerance, the others near an eighth.
+    assert leads.median() <= 0.6 * BoundarySearch().tolerance
+    assert leads.max() <= BoundarySearch().tolerance + 1e-5
     # Just inside, the base class and the target are nearly equally likely.
     with torch.no_grad():
         torch.testing.assert_close(result.logits, classifier(result.inputs), rtol=1e-4, atol=1e-4)
     reference = newton_reference(classifier, inputs, labels, targets)
+    lengths = [(x - inputs).flatten(1).norm(dim=1).mean() for x in (result.inputs, reference)]
+    assert lengths[0] <= 1.15 * lengths[1]
+
+
+@pytest.fixture(scope='module')
+def trained():
+    """A small network with batch norm that knows its digits, and those that it gets right."""
+    digits = load_digits()
+    images = torch.tensor(digits.images, dtype=torch.float32)[:, None] / 8 - 1
+    labels = torch.tensor(digits.target)
+    torch.manual_seed(0)
+    widths = (1, 16, 32, 32)
+    blocks = [
+        nn.Sequential(nn.Conv2d(i, o, 3, stride, 1), nn.BatchNorm2d(o), nn.ReLU())
+        for i, o, stride in zip(widths, widths[1:], (1, 2, 2), strict=False)
+    ]
+    network = nn.Sequential(*blocks, nn.Flatten(), nn.Linear(128, 10))
+    optimizer = torch.optim.Adam(network.parameters(), 0.005)
+    for start in list(range(0, 1280, 64)) * 6:
+        batch = slice(start, start + 64)
+        optimizer.zero_grad()
+        F.cross_entropy(network(images[batch]), labels[batch]).backward()
+        optimizer.step()
+    network.eval()
+    with torch.no_grad():
+        right = network(images).argmax(1) == labels
+    assert right[1280:].float().mean() > 0.9
+    return network, images[right][:512], labels[right][:512]
+
+
+def test_quality_on_a_trained_network(trained):
+    """Close, on the right side and not far, with targets drawn from the softmax."""
+    network, inputs, labels = trained
+    with torch.no_grad():
+        others = network(inputs).scatter(1, labels[:, None], -float('inf')).softmax(1)
+    targets = torch.multinomial(others, 1, generator=torch.Generator().manual_seed(0)).squeeze(1)
+    bounds = (-1.0, 1.0)
+    result = BoundarySearch()(network, inputs, labels, targets, bounds)
+    assert torch.isfinite(result.inputs).all()
+    assert result.inputs.abs().max() <= 1
+    assert result.reached.float().mean() >= 0.97
+    leads = lead(network, result.inputs, targets)[result.reached]
+    assert leads.median() <= 0.03
+    assert leads.quantile(0.9) <= 0.1
+    reference = newton_reference(network, inputs, labels, targets).clamp(*bounds)
     lengths = [(x - inputs).flatten(1).norm(dim=1).mean() for x in (result.inputs, reference)]
     assert lengths[0] <= 1.15 * lengths[1]
 
@@ -167,8 +215,8 @@ def test_stays_within_bounds_and_still_arrives(classifier):
     assert lead(classifier, result.inputs, targets)[result.reached].min() > 0
 
 
-def test_gradients_are_for_samples_outside(classifier):
-    """After two steps no gradient is taken of a sample that is in its target class."""
+def test_few_gradients(classifier):
+    """After two points most samples are only looked at; a gradient is asked of few, once more."""
     inputs, labels, targets = task(classifier)
     calls = []
 
@@ -177,19 +225,16 @@ def test_gradients_are_for_samples_outside(classifier):
         return classifier(batch)
 
     BoundarySearch(tolerance=1e-3)(watching, inputs, labels, targets)
-    assert len(calls[0][0]) == len(inputs)
     assert [with_gradient for _, with_gradient in calls[:3]] == [True, True, False]
-    looked = None
-    repeated = 0
-    for batch, with_gradient in calls[2:]:
-        if with_gradient:
-            # These points were looked at in the call before, and found outside.
-            same = (batch[:, None] == looked[None]).flatten(2).all(2)
-            assert same.any(1).all()
-            repeated += len(batch)
-        looked = batch
-    looks = sum(len(batch) for batch, with_gradient in calls[2:] if not with_gradient)
-    assert repeated < looks / 2
+    looks = repeats = 0
+    for (before, _), (batch, with_gradient) in zip(calls[1:], calls[2:], strict=False):
+        if not with_gradient:
+            looks += len(batch)
+        elif len(batch) > 4:
+            # These points were looked at in the call before.
+            assert (batch[:, None] == before[None]).flatten(2).all(2).any(1).all()
+            repeats += len(batch)
+    assert repeats < looks / 3
 
 
 def test_sample_ends_as_soon_as_it_is_close(classifier):

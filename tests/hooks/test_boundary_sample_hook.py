@@ -1054,23 +1054,32 @@ class CpuAmp(OptimWrapper):
         return torch.autocast('cpu', dtype=torch.bfloat16)
 
 
-def test_mixed_precision(tmp_path):
+@pytest.mark.parametrize('amp', [False, True])
+def test_mixed_precision(amp, tmp_path):
     images, labels = images_and_labels()
     model = amkd()
     teacher = deepcopy(model.teacher)
+    dtypes = []
+    model.teacher.head.register_forward_hook(lambda *args: dtypes.append(args[2].dtype))
     if torch.cuda.is_available():
         wrapper = dict(type='AmpOptimWrapper', optimizer=dict(type='SGD', lr=0.05))
     else:
         wrapper = CpuAmp(torch.optim.SGD(model.student.parameters(), lr=0.05))
     runner, steps, _, _ = train(
         model,
-        dict(attack=SEARCH, student_correct=False),
+        dict(attack=SEARCH, student_correct=False, amp=amp),
         tmp_path,
         epochs=3,
         optim_wrapper=wrapper,
     )
+    # The first calls are those of the copy's comparison with the teacher, in full precision.
+    half = torch.float16 if torch.cuda.is_available() else torch.bfloat16
+    assert dtypes[:3] == [torch.float32, torch.float32, half if amp else torch.float32]
+    assert half in dtypes  # In the training's own pass
     for step in steps:
         assert len(step.rows) == 16
+        if amp:
+            continue
         # Found in full precision, although the step is not.
         _, logits = logits_of(teacher, step.pixels()[1])
         assert logits.argmax(1).tolist() == step.targets

@@ -62,16 +62,51 @@ def test_table(benchmark, tmp_path, monkeypatch, capsys):
         network.init_weights()
     checkpoint = str(tmp_path / 'digits.pth')
     save_checkpoint(dict(state_dict=network.state_dict()), checkpoint)
-    arguments = [str(config), checkpoint, '--num-samples', '24', '--repeats', '2']
+    arguments = [str(config), checkpoint, '--num-samples', '32', '--repeats', '2', '--curves']
     monkeypatch.setattr(sys, 'argv', ['benchmark_attack.py', *arguments])
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         benchmark.main()
 
-    lines = capsys.readouterr().out.splitlines()
-    rows = [[cell.strip() for cell in line.split('|')[1:-1]] for line in lines if line[:2] == '| ']
-    table = {row[0]: row[1:] for row in rows[2:]}
-    assert set(table) == {benchmark.PUBLISHED, benchmark.NEWTON, 'BSSAttack', 'BoundarySearch'}
-    # The attack of the same arithmetic has the same results, from no more gradients.
-    assert table['BSSAttack'][4:8] == table[benchmark.PUBLISHED][4:8]
-    assert float(table['BSSAttack'][3]) <= float(table[benchmark.PUBLISHED][3])
-    assert table[benchmark.PUBLISHED][1] == '1.00'
+    tables = [
+        [[cell.strip() for cell in row.split('|')[1:-1]] for row in text.splitlines()]
+        for text in capsys.readouterr().out.split('\n\n')[-3:]
+    ]
+    table = {row[0]: dict(zip(tables[0][0], row, strict=True)) for row in tables[0][2:]}
+    ours = {name + end for name in ('BSSAttack', 'BoundarySearch') for end in ('', ', plain')}
+    assert set(table) == {benchmark.PUBLISHED, benchmark.NEWTON, *ours}
+    # The attack of the same arithmetic has the same results, from fewer gradients.
+    published, plain = table[benchmark.PUBLISHED], table['BSSAttack, plain']
+    for figure in ('gap median', 'gap 90%', 'reached', 'L2', 'as published'):
+        assert plain[figure] == published[figure]
+    assert float(plain['gradient']) <= float(published['gradient'])
+    assert published['of published'] == '1.00'
+    assert published['as published'] == '100.0%'
+    assert table['BoundarySearch']['as published'] != '100.0%'
+
+    for rows, numbers in ((tables[1], [2, 4, 8, 16, 32]), (tables[2], [1, 2, 4, 8, 16])):
+        assert [(row[0], int(row[1])) for row in rows[2:]] == [
+            (name, number) for name in ('BSSAttack', 'BoundarySearch') for number in numbers
+        ]
+        assert all(float(row[2]) > 0 for row in rows[2:])
+
+
+def test_endless_attacks_take_all_their_steps(benchmark):
+    """The curve over steps is only one if no sample ends early."""
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(12, 4, generator=generator)
+    inputs = torch.randn(20, 3, 2, 2, generator=generator)
+    labels, targets = (inputs.flatten(1) @ weight).topk(2)[1].unbind(1)
+    for build, of_steps in (
+        (benchmark.ENDLESS['BSSAttack'], lambda steps: steps + 1),
+        (benchmark.ENDLESS['BoundarySearch'], lambda steps: steps),
+    ):
+        for steps in (2, 5):
+            sizes = []
+
+            def model(x, sizes=sizes):
+                sizes.append(len(x))
+                return (x.flatten(1) @ weight).tanh()
+
+            build(steps)(model, inputs, labels, targets)
+            assert len(sizes) >= of_steps(steps)
+            assert sizes[-1] > 10

@@ -1,7 +1,9 @@
 """Compare the registered boundary attacks with the published loop: time, closeness, success.
 
 ``python tools/analysis_tools/benchmark_attack.py CONFIG CHECKPOINT`` attacks validation images that
-the classifier gets right and prints a Markdown table. CONFIG is that of the teacher alone.
+the classifier gets right and prints a Markdown table. CONFIG is that of the teacher alone. As in
+training, the registered attacks ask a ``FastTeacher``; those marked "plain" and the references ask
+the classifier as it is. ``--curves`` also prints how time grows with samples and with steps.
 """
 
 import argparse
@@ -20,12 +22,18 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, load_checkpoint, set_random_seed
 from mmpretrain.registry import MODELS
 
-from amkd_mm.attacks import attack_names, build_attack
+from amkd_mm.attacks import BoundarySearch, BSSAttack, attack_names, build_attack
+from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks.boundary_sample_hook import sample_target
 from amkd_mm.hooks.pixel_space import PixelSpace
 
 PUBLISHED = 'published BSS loop'
 NEWTON = 'Newton, 2% overshoot'
+# With hardly a step no sample leaves its class; with hardly a tolerance none is close enough.
+ENDLESS = dict(
+    BSSAttack=lambda steps: BSSAttack(step_size=1e-9, num_steps=steps),
+    BoundarySearch=lambda steps: BoundarySearch(tolerance=1e-9, max_steps=steps),
+)
 
 
 def published_bss(model, inputs, labels, targets, bounds, step_size=0.3, eps=1e-4, num_steps=10):
@@ -68,16 +76,19 @@ def newton(model, inputs, labels, targets, bounds, overshoot=0.02, num_steps=10)
     return x.detach()
 
 
-def registered(name):
-    """A registered attack with its defaults, as a function from inputs to inputs."""
-    attack = build_attack(dict(type=name))
+def registered(attack):
+    """A registered attack as a function from inputs to inputs."""
     return lambda *arguments: attack(*arguments).inputs
 
 
-def attacks():
-    """All that is compared: name to function."""
-    ours = {name: registered(name) for name in attack_names()}
-    return {PUBLISHED: published_bss, NEWTON: newton, **ours}
+def attacks(classifier, fast):
+    """All that is compared: name to attack and the model that it asks."""
+    found = {PUBLISHED: (published_bss, classifier), NEWTON: (newton, classifier)}
+    for name in attack_names():
+        attack = registered(build_attack(dict(type=name)))
+        found[f'{name}, plain'] = attack, classifier
+        found[name] = attack, fast
+    return found
 
 
 class Counter:
@@ -137,7 +148,7 @@ def quality(model, inputs, labels, targets, moved):
     )
 
 
-def measure(model, inputs, labels, targets, bounds, batch_size, repeats):
+def measure(classifier, fast, inputs, labels, targets, bounds, batch_size, repeats):
     """Run every attack in turn, ``repeats`` times after a warm-up.
 
     Returns:
@@ -145,19 +156,22 @@ def measure(model, inputs, labels, targets, bounds, batch_size, repeats):
     """
     columns = zip(*(t.split(batch_size) for t in (inputs, labels, targets)), strict=True)
     batches = list(columns)
-    table = {}
-    for name, attack in attacks().items():
+    table, published = {}, None
+    for name, (attack, model) in attacks(classifier, fast).items():
         counter = Counter(model)
         moved, _ = run(attack, counter, batches, bounds)  # The warm-up
+        published = moved if name == PUBLISHED else published
+        apart = (moved - published).abs().flatten(1).amax(1)
         table[name] = dict(
-            quality(model, inputs, labels, targets, moved),
+            quality(classifier, inputs, labels, targets, moved),
+            same=(apart <= 1e-4).float().mean().item(),
             forward=counter.forward / len(inputs),
             gradient=counter.gradient / len(inputs),
             seconds=[],
         )
     # In turn, so that a change of the machine's speed meets all of them.
     for _ in range(repeats):
-        for name, attack in attacks().items():
+        for name, (attack, model) in attacks(classifier, fast).items():
             table[name]['seconds'].append(run(attack, model, batches, bounds)[1])
     return table
 
@@ -166,8 +180,8 @@ def markdown(table, number):
     """The table as text."""
     lines = [
         '| attack | ms a sample (min to max) | of published | forward | gradient '
-        '| gap median | gap 90% | reached | L2 | not finite |',
-        '| --- ' + '| ---: ' * 9 + '|',
+        '| gap median | gap 90% | reached | L2 | as published | not finite |',
+        '| --- ' + '| ---: ' * 10 + '|',
     ]
     published = statistics.median(table[PUBLISHED]['seconds'])
     for name, row in table.items():
@@ -177,9 +191,38 @@ def markdown(table, number):
             f'| {name} | {times[0]:.2f} ({times[1]:.2f} to {times[2]:.2f}) '
             f'| {median / published:.2f} | {row["forward"]:.1f} | {row["gradient"]:.1f} '
             f'| {row["gap"]:.4f} | {row["gap90"]:.4f} | {row["reached"]:.1%} '
-            f'| {row["l2"]:.2f} | {row["broken"]} |'
+            f'| {row["l2"]:.2f} | {row["same"]:.1%} | {row["broken"]} |'
         )
     return '\n'.join(lines)
+
+
+def curves(fast, inputs, labels, targets, bounds, repeats):
+    """Time over the number of samples, and over the number of steps where none ends early.
+
+    Returns:
+        tuple[str, str]: Two Markdown tables.
+    """
+    by_samples, by_steps = {}, {}
+    most = len(inputs)
+    for name, build in ENDLESS.items():
+        for number in (most // 16, most // 8, most // 4, most // 2, most):
+            batch = inputs[:number], labels[:number], targets[:number]
+            by_samples[name, number] = registered(build_attack(dict(type=name))), batch
+        for steps in (1, 2, 4, 8, 16):
+            batch = inputs[:64], labels[:64], targets[:64]
+            by_steps[name, steps] = registered(build(steps)), batch
+    texts = []
+    for unit, cases in (('samples', by_samples), ('steps', by_steps)):
+        seconds = {case: [] for case in cases}
+        for _ in range(repeats + 1):
+            for case, (attack, batch) in cases.items():
+                seconds[case].append(run(attack, fast, [batch], bounds)[1])
+        lines = [f'| attack | {unit} | ms | ms / {unit} |', '| --- | ---: | ---: | ---: |']
+        for (name, number), values in seconds.items():
+            median = 1000 * statistics.median(values[1:])  # The first is the warm-up.
+            lines.append(f'| {name} | {number} | {median:.1f} | {median / number:.2f} |')
+        texts.append('\n'.join(lines))
+    return tuple(texts)
 
 
 def main():
@@ -190,6 +233,8 @@ def main():
     parser.add_argument('--batch-size', type=int, default=64, help='default: 64, as in BSS')
     parser.add_argument('--repeats', type=int, default=5, help='counted runs (default: 5)')
     parser.add_argument('--seed', type=int, default=0, help='seed of all choices (default: 0)')
+    parser.add_argument('--amp', action='store_true', help='attack in mixed precision')
+    parser.add_argument('--curves', action='store_true', help='time over samples and over steps')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     args = parser.parse_args()
 
@@ -204,8 +249,13 @@ def main():
     load_checkpoint(network, args.checkpoint, map_location='cpu', strict=True)
     space = PixelSpace(network.data_preprocessor)
 
+    fast_teacher = FastTeacher(network)
+
     def classifier(inputs):
         return network(space.pad(inputs), mode='tensor')
+
+    def fast(inputs):
+        return fast_teacher(space.pad(inputs))
 
     dataloader = Runner.build_dataloader(cfg.val_dataloader)
     inputs, labels = collect(classifier, dataloader, space, args.num_samples, device)
@@ -215,16 +265,19 @@ def main():
         logits = torch.cat([classifier(x) for x in inputs.split(args.batch_size)])
     targets = sample_target(logits, labels, torch.Generator().manual_seed(args.seed))
 
-    table = measure(
-        classifier, inputs, labels, targets, space.bounds, args.batch_size, args.repeats
-    )
+    task = inputs, labels, targets, space.bounds
+    # float16 on GPUs, as MMEngine's AmpOptimWrapper; bfloat16 on CPUs.
+    with torch.autocast(device, enabled=args.amp):
+        table = measure(classifier, fast, *task, args.batch_size, args.repeats)
+        growth = curves(fast, *task, args.repeats) if args.curves else ()
     machine = torch.cuda.get_device_name() if device == 'cuda' else platform.machine()
     print(
         f'{len(labels)} correctly classified images in batches of {args.batch_size}, targets from '
-        f'the softmax; {args.repeats} runs after a warm-up, median; {machine}, '
-        f'{torch.get_num_threads()} threads, torch {torch.__version__}\n'
+        f'the softmax; {args.repeats} runs after a warm-up, median; '
+        f'{"mixed" if args.amp else "full"} precision, {machine}, {torch.get_num_threads()} '
+        f'threads, torch {torch.__version__}\n'
     )
-    print(markdown(table, len(labels)))
+    print('\n\n'.join([markdown(table, len(labels)), *growth]))
 
 
 if __name__ == '__main__':

@@ -1,0 +1,162 @@
+"""The step benchmark: what it counts as the floor, as a part, and as memory."""
+
+import importlib.util
+import statistics
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+import amkd_mm  # noqa: F401
+from amkd_mm import boundary_rows
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / 'configs/amkd/amkd_resnet26_resnet8_1xb64_digits.py'
+
+
+@pytest.fixture(scope='module')
+def benchmark():
+    path = ROOT / 'tools/analysis_tools/benchmark_step.py'
+    spec = importlib.util.spec_from_file_location('benchmark_step', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope='module')
+def bench(benchmark, tmp_path_factory):
+    cfg = Config.fromfile(CONFIG)
+    cfg.model.teacher_ckpt = None
+    cfg.work_dir = str(tmp_path_factory.mktemp('bench'))
+    cfg.log_level = 'ERROR'
+    # Random networks are seldom right; appended all the same, so that there is something to time.
+    cfg.custom_hooks[0].update(student_correct=False)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        return benchmark.Bench(cfg)
+
+
+@pytest.fixture
+def batch(bench):
+    ((batch, seconds),) = bench.load(1)
+    assert seconds > 0
+    return batch
+
+
+def count_calls(network, rows):
+    """Note the rows of each forward call, and whether its result is differentiated."""
+    return network.head.register_forward_hook(
+        lambda module, args, output: rows.append((len(output), output.requires_grad))
+    )
+
+
+def test_floor_makes_the_calls_of_the_step(bench, batch):
+    """The same rows through the same networks, with the same gradients, in the same order."""
+    model = bench.model
+    bench.amkd(batch)
+    found = {}
+    for name in ('amkd', 'floor'):
+        rows = dict(teacher=[], student=[])
+        handles = [count_calls(getattr(model, key), rows[key]) for key in rows]
+        if name == 'amkd':
+            bench.amkd(batch)
+        else:
+            for handle in handles:
+                handle.remove()
+            calls, data = bench.calls_of(batch)
+            handles = [count_calls(getattr(model, key), rows[key]) for key in rows]
+            bench.floor(calls, data)
+        for handle in handles:
+            handle.remove()
+        found[name] = rows
+    assert found['floor'] == found['amkd']
+    assert any(differentiated for _, differentiated in found['amkd']['teacher'])
+
+
+def test_the_batch_is_left_as_it_was(bench, batch):
+    before = len(batch['inputs']), len(batch['data_samples'])
+    for step in (bench.amkd, bench.kd, bench.student, bench.split, bench.calls_of):
+        step(batch)
+        assert (len(batch['inputs']), len(batch['data_samples'])) == before
+    assert not any(map(boundary_rows.is_boundary, batch['data_samples']))
+
+
+def test_weights_stay(bench, batch):
+    """Otherwise later steps would meet another student."""
+    before = [p.detach().clone() for p in bench.model.parameters()]
+    bench.amkd(batch)
+    after = list(bench.model.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(after, before, strict=True))
+
+
+def test_parts_are_parts_of_the_whole(benchmark, bench, batch, monkeypatch):
+    """Of a clock that only moves in the teacher's passes, the teacher's part is all."""
+    clock = [0.0]
+    monkeypatch.setattr(benchmark, 'now', lambda: clock[0])
+    run_teacher = bench.model._run_teacher
+
+    def slow(*args):
+        clock[0] += 1.0
+        return run_teacher(*args)
+
+    bench.model._run_teacher = slow
+    try:
+        parts = bench.split(batch)
+    finally:
+        del bench.model._run_teacher
+    passes = parts.pop('teacher')
+    assert passes in (1.0, 2.0)
+    assert set(parts.values()) == {0.0}
+    assert set(parts) == {
+        'boundary search',
+        'student forward',
+        'backward',
+        'optimiser',
+        'losses and the rest',
+    }
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='of a CPU')
+def test_peak_memory(bench):
+    """The most that lives at once, not all that was ever made."""
+    kept = bench.resident_bytes()
+    count = 2**20
+
+    def step(batch):
+        first = torch.zeros(count)
+        second = torch.zeros(2 * count)
+        del first
+        third = torch.zeros(count // 2)
+        del second, third
+
+    assert bench.peak_bytes(step, None) == pytest.approx(kept + 4 * 3 * count, rel=0.01)
+
+
+def test_tables(benchmark, tmp_path, monkeypatch, capsys):
+    arguments = [str(CONFIG), '--steps', '2', '--warmup', '1', '--cfg-options']
+    arguments += ['model.teacher_ckpt=None', 'custom_hooks.0.student_correct=False']
+    monkeypatch.setattr(sys, 'argv', ['benchmark_step.py', *arguments])
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        benchmark.main()
+    text = capsys.readouterr().out
+    tables = [
+        {row.split('|')[1].strip(): row.split('|')[2:-1] for row in part.splitlines()[2:]}
+        for part in text[text.index('| step') :].split('\n\n')
+    ]
+    steps, parts, memory = tables
+    assert list(steps) == [benchmark.AMKD, benchmark.FLOOR, benchmark.KD, benchmark.STUDENT]
+    assert float(steps[benchmark.FLOOR][1]) == 1
+    assert float(steps[benchmark.STUDENT][1]) < 1
+    assert statistics.fsum(float(row[1]) for row in parts.values()) == pytest.approx(1, abs=0.1)
+    assert float(memory[benchmark.AMKD][1]) >= 1
+
+
+def test_config_without_boundary_samples(benchmark, monkeypatch, capsys):
+    config = ROOT / 'configs/kd/kd_logits_resnet26_resnet8_1xb64_digits.py'
+    arguments = [str(config), '--cfg-options', 'model.teacher_ckpt=None']
+    monkeypatch.setattr(sys, 'argv', ['benchmark_step.py', *arguments])
+    with DefaultScope.overwrite_default_scope('mmpretrain'), pytest.raises(SystemExit) as error:
+        benchmark.main()
+    assert 'BoundarySampleHook' in str(error.value)
