@@ -56,7 +56,7 @@ class BoundarySampleHook(Hook):
     boundary, and appended in the dataloader's own format: float images in [0, 255], and copies
     of the data samples (with the base sample's label) marked in their metainfo. ``AMKD`` tells
     them apart; for any other algorithm with a ``teacher`` and a ``student`` they are more
-    training data. After the step the batch is as it was.
+    training data. As soon as the model has preprocessed the batch, this is as it was.
 
     Teacher and student run in evaluation mode meanwhile. Their modes, gradients and batch norm
     statistics are then as before.
@@ -205,10 +205,15 @@ class BoundarySampleHook(Hook):
         runner.message_hub.update_scalar('train/boundary/seconds', time.perf_counter() - started)
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Take the boundary samples out again, for hooks that look at the batch."""
+        """Take the boundary samples out again, if nothing has preprocessed the batch."""
+        self.restore(data_batch)
+
+    def restore(self, data_batch: dict) -> None:
+        """Make the batch what it was."""
         if self._clean_batch is not None:
             data_batch.update(self._clean_batch)
             self._clean_batch = None
+            self._preprocessed.remove()
 
     def clear_log(self, runner) -> None:
         """Remove what only steps with boundary samples log: a log repeats the last value."""
@@ -320,6 +325,10 @@ class BoundarySampleHook(Hook):
             for row, target in zip(rows, targets, strict=True)
         ]
         data_batch.update(inputs=images, data_samples=[*samples, *copies])
+        # Once the model has preprocessed them, the pixels would only take memory.
+        self._preprocessed = self.preprocessor.register_forward_hook(
+            lambda *_: self.restore(data_batch)
+        )
 
     @staticmethod
     def log(runner, starts: Tensor, labels: Tensor, result: AttackResult, kept: Tensor) -> None:

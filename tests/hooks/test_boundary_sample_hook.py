@@ -605,11 +605,30 @@ def test_unreached_are_appended_on_request(tmp_path):
     )
 
 
+def test_pixels_are_gone_once_they_are_preprocessed(tmp_path):
+    """They would add to the most memory that a step takes."""
+    model = amkd()
+    found = {}
+
+    class Keep(Late):
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            super().before_train_iter(runner, batch_idx, data_batch)
+            found.update(batch=data_batch, appended=len(data_batch['inputs']))
+
+    def look(module, args):
+        if module.training:
+            found.setdefault('during', len(found['batch']['inputs']))
+
+    model.student.backbone.register_forward_pre_hook(look)
+    train(model, dict(attack=SEARCH, student_correct=False), tmp_path, late=Keep())
+    assert found['during'] == 16 < found['appended']
+
+
 def test_reached_is_a_share_of_the_attacked(tmp_path):
     images, labels = images_and_labels()
     dataset = Images(images, some_wrong(labels, rows=(1, 2)))
     # So few steps that not all reach their class.
-    attack = dict(type='BoundarySearch', max_steps=3, overshoot=0.0)
+    attack = dict(type='BoundarySearch', max_steps=2, overshoot=0.0, tolerance=0.001)
     runner, (step,), _, _ = train(
         amkd(), dict(attack=attack, student_correct=False, target='random'), tmp_path, dataset
     )
