@@ -21,7 +21,7 @@ import amkd_mm  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / 'configs').glob('[a-z]*/*.py'))
-IMAGE_SIZES = dict(digits=8, tiny=64)
+IMAGE_SIZES = dict(digits=8, tiny=64, in1k=224)
 BATCH = 4
 
 
@@ -56,6 +56,8 @@ def test_there_are_configs_for_all_methods_and_data():
                     n.startswith(f'{method}_resnet26_{student}_') and n.endswith(f'_{data}')
                     for n in names
                 )
+    for method in ('kd_logits', 'bss', 'amkd'):
+        assert f'{method}_resnet50_resnet18_8xb32_in1k' in names
     for data in ('cifar100', 'tiny-imagenet'):
         for pair in ('resnet56_resnet20', 'resnet50_resnet18'):
             for method in ('kd_logits', 'bss', 'amkd'):
