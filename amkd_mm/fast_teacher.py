@@ -22,7 +22,8 @@ class FastTeacher:
     :func:`mmcv.cnn.fuse_conv_bn`), memory is laid out channels-last where that pays, activations
     work in place, and no parameter asks for a gradient. Only the parts of the classifier that
     have convolutions and batch norm, usually the backbone, are copied; the others are shared, so
-    that recorders on the neck or the head record what the copy computes too.
+    that recorders on the neck or the head record what the copy computes too. Hooks that are
+    registered within the copied parts later do not run.
 
     The copy is made at the first call, from the images of that call, and made again when the
     teacher's weights or device change. It is used if it gives the teacher's logits within a

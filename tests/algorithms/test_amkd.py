@@ -603,6 +603,60 @@ def test_the_whole_teacher_is_in_evaluation_mode():
     torch.testing.assert_close(teach(), taught, rtol=0, atol=0)
 
 
+def recording(recorder):
+    """Distillation on the logits of clean rows, with another recorder of the teacher."""
+    config = only('loss_kl')
+    config['teacher_recorders']['other'] = recorder
+    return config
+
+
+FUNCTION = 'torch.nn.functional.adaptive_avg_pool2d'
+
+
+@pytest.mark.parametrize(
+    ('runs_itself', 'changes'),
+    [
+        (False, dict()),
+        # Neck and head are shared with the copy.
+        (False, dict(distiller=recording(dict(type='ModuleInputs', source='neck')))),
+        (False, dict(distiller=recording(dict(type='Parameter', source='backbone.conv1.weight')))),
+        # Of the copy these would record nothing, or something else.
+        (True, dict(distiller=recording(dict(type='ModuleOutputs', source='backbone.layer1')))),
+        (True, dict(distiller=recording(dict(type='ModuleInputs', source='backbone')))),
+        (True, dict(distiller=recording(dict(type='FunctionOutputs', source=FUNCTION)))),
+        (True, dict(teacher_eval=False)),
+        (True, dict(teacher_trainable=True)),
+    ],
+)
+def test_teacher_runs_itself_only_where_it_must(runs_itself, changes):
+    model = amkd(norm='BN', **changes).train()
+    normalised = []
+    model.teacher.backbone.bn1.register_forward_hook(lambda *_: normalised.append(1))
+    model.loss(*batch())
+    del normalised[:]  # The copy has been compared with the teacher.
+    model.loss(*batch())
+    assert bool(normalised) == runs_itself
+    assert len(records(model, False, 'logits', 0)) == 7
+    if 'other' in model.distiller.teacher_recorders.recorders:
+        assert len(records(model, False, 'other', 0)) > 0
+
+
+@pytest.mark.skipif(not hasattr(torch, 'compile'), reason='needs PyTorch 2')
+def test_teacher_compile():
+    compiled = []
+
+    def backend(graph, example_inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    model = amkd(norm='BN', teacher_compile=dict(backend=backend)).train()
+    plain = amkd(norm='BN').train()
+    plain.load_state_dict(model.state_dict())
+    images = batch()
+    assert_same(model.loss(*images), plain.loss(*images))
+    assert compiled
+
+
 def test_teacher_eval_off_is_upstream_behaviour():
     model = dropping_model(teacher_eval=False).train()
     upstream = dropping_model('SingleTeacherDistill')

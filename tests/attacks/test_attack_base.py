@@ -97,6 +97,16 @@ def test_target_equal_to_the_base_class(attack, network):
     assert result.reached.all()
 
 
+def test_one_class(attack):
+    """There is no boundary: unchanged, and in the only class there is."""
+    weight = torch.randn(12, 1)
+    inputs = torch.randn(4, 3, 2, 2)
+    none = torch.zeros(4, dtype=torch.int64)
+    result = attack(lambda x: x.flatten(1) @ weight, inputs, none, none)
+    assert torch.equal(result.inputs, inputs)
+    assert result.reached.all()
+
+
 def test_inputs_beyond_the_boundary_stay(attack, network):
     inputs, labels, _ = start(network)
     wrong = (labels + 2) % 4  # The network does not give the base class to begin with.
