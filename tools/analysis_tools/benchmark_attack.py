@@ -133,8 +133,8 @@ def run(attack, model, batches, bounds):
 
 
 def quality(model, inputs, labels, targets, moved):
-    """Figures of an attack's results, recomputed from the model."""
-    with torch.no_grad():
+    """Figures of an attack's results, recomputed from the model in full precision."""
+    with torch.no_grad(), torch.autocast(inputs.device.type, enabled=False):
         logits = model(moved)
     probabilities = logits.softmax(1)
     gap = probabilities.gather(1, labels[:, None]) - probabilities.gather(1, targets[:, None])
