@@ -1,5 +1,7 @@
 """FastTeacher: the logits of a frozen teacher for less work."""
 
+import logging
+from contextlib import nullcontext
 from copy import copy, deepcopy
 from itertools import product
 from typing import Any
@@ -22,13 +24,12 @@ class FastTeacher:
     :func:`mmcv.cnn.fuse_conv_bn`), memory is laid out channels-last where that pays, activations
     work in place, and no parameter asks for a gradient. Only the parts of the classifier that
     have convolutions and batch norm, usually the backbone, are copied; the others are shared, so
-    that recorders on the neck or the head record what the copy computes too. Hooks that are
-    registered within the copied parts later do not run.
+    that recorders on the neck or the head record what the copy computes too. Hooks within the
+    copied parts are copied as they are at that time.
 
-    The copy is made at the first call, from the images of that call, and made again when the
-    teacher's weights or device change. It is used if it gives the teacher's logits within a
-    relative 1e-4, and its gradients; otherwise the log says why not, and the teacher itself
-    computes the logits.
+    The copy is made at the first call, from the images of that call, and again by :meth:`update`.
+    It is used if it gives the teacher's logits within a relative 1e-4, and its gradients;
+    otherwise a warning says why not, and the teacher itself computes the logits.
 
     Args:
         teacher (nn.Module): A classifier that gives its logits by ``mode='tensor'``.
@@ -48,8 +49,10 @@ class FastTeacher:
         self.compile_options = {} if compile is True else compile
         self.parts = [name for name, part in teacher.named_children() if is_foldable(part)]
         """Names of the teacher's children that are copied."""
+        if compile is not False and not self.parts:
+            self._warn('there is no batch norm to fold, and `teacher_compile` has no effect')
         self._fast = teacher
-        # What the copy was made from; these never equal.
+        # What the copy was made from
         self._tensors, self._state = [], None
 
     def __call__(self, inputs: Tensor, data_samples: list | None = None) -> Any:
@@ -62,18 +65,29 @@ class FastTeacher:
         Returns:
             Tensor: Logits, (N, K), or whatever the teacher's head gives instead.
         """
-        self.update(inputs)
+        if self._state is None:
+            self.update(inputs)
         return self._fast(inputs, data_samples, mode='tensor')
 
     def update(self, inputs: Tensor) -> None:
-        """Make the copy anew if the teacher has changed, or for the first time.
+        """Make the copy anew if the teacher has changed: weights, statistics, device or modules.
 
-        It is checked on the inputs, which a recorder would record: call this before, if any may.
+        Call it before a step, and outside recorders, because the copy is compared with the teacher
+        on the inputs. Writes through ``.data`` in place go unnoticed.
         """
-        if self.parts and len(inputs) and self._state != state_of(self._tensors):
-            self._tensors = [*self.teacher.parameters(), *self.teacher.buffers()]
-            self._state = state_of(self._tensors)
+        # Neither no images nor inference mode, which has no gradients, allow the comparison.
+        if not self.parts or not len(inputs) or torch.is_inference_mode_enabled():
+            return
+        tensors = [*self.teacher.parameters(), *self.teacher.buffers()]
+        state = state_of(tensors)
+        if state != self._state:
+            # The tensors are kept, so that no new one gets the address of an old one.
+            self._tensors, self._state = tensors, state
             self._fast = self._make(inputs[:2].detach())
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Those of what computes the logits; no optimiser should have them."""
+        return list(self._fast.parameters())
 
     def _make(self, images: Tensor) -> nn.Module:
         """The fastest copy that does on the images what the teacher does, or the teacher."""
@@ -82,14 +96,17 @@ class FastTeacher:
             try:
                 fast = self._fold(layout, inplace)
                 self._compare(fast, images)
-                return self._compiled(fast)
             except Exception as refusal:  # The teacher's own code may do anything with a copy.
                 problem = f'{type(refusal).__name__}: {refusal}'
-        print_log(
-            f"The teacher's batch norm cannot be folded, so that it runs as it is: {problem}",
-            logger='current',
-        )
+            else:
+                return self._compiled(fast)
+        self._warn(f'its batch norm cannot be folded ({problem})')
         return self.teacher
+
+    @staticmethod
+    def _warn(problem: str) -> None:
+        text = f'The teacher runs as it is, not as a faster copy: {problem}'
+        print_log(text, logger='current', level=logging.WARNING)
 
     def _fold(self, layout: torch.memory_format, inplace: bool) -> nn.Module:
         """A shallow copy of the teacher with folded copies of the parts."""
@@ -111,8 +128,10 @@ class FastTeacher:
 
     def _compare(self, fast: nn.Module, images: Tensor) -> None:
         """Raise ``ValueError`` unless the copy has the teacher's logits and gradients."""
-        # Rounding to TF32 or half precision would hide whether the copy is the same function.
-        exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+        # Rounding to half precision or TF32 would hide whether the copy is the same function.
+        exact = nullcontext()
+        if images.is_cuda:
+            exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
         with torch.autocast(images.device.type, enabled=False), exact:
             # The teacher last, on what the copy may have left of the images.
             found, expected = (logits_and_gradient(model, images) for model in (fast, self.teacher))

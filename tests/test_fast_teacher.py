@@ -107,6 +107,7 @@ def test_equals_the_teacher_in_bfloat16(name):
     with torch.autocast('cpu', torch.bfloat16):
         slow = logits_and_gradient(lambda x: teacher(x, mode='tensor'), inputs)
         found = logits_and_gradient(fast, inputs)
+    assert (fast._fast is teacher) == (name == 'vit')  # Compared in full precision
     assert found[0].dtype == slow[0].dtype
     for index in (0, 1):
         assert error(slow[index], exact[index]) > 0
@@ -194,29 +195,56 @@ def test_shares_what_has_no_batch_norm():
     assert shapes == [True, (6, 10)]
 
 
-@pytest.mark.parametrize('change', ['weights', 'statistics', 'dtype'])
+def load_other(teacher, assign):
+    other = NETWORKS['thin_resnet']()
+    other.backbone.layer1[0].conv1.weight.data.mul_(2)
+    arguments = dict(assign=True) if assign else {}
+    teacher.load_state_dict(other.state_dict(), **arguments)
+
+
+def replace_backbone(teacher):
+    teacher.backbone = NETWORKS['thin_resnet']().backbone
+    teacher.backbone.bn1.bias.data.add_(1)
+
+
+CHANGES = dict(
+    weights=lambda teacher: load_other(teacher, assign=False),
+    statistics=lambda teacher: teacher.backbone.bn1.running_mean.add_(1),
+    assigned=lambda teacher: load_other(teacher, assign=True),
+    module=replace_backbone,
+    dtype=lambda teacher: teacher.double(),
+)
+
+
+@pytest.mark.parametrize('change', CHANGES)
 def test_follows_the_teacher(change):
-    """A checkpoint that is loaded later, or another device or precision."""
+    """A checkpoint that is loaded later, other modules, another precision (or device)."""
+    if change == 'assigned' and digit_version(torch.__version__) < digit_version('2.1'):
+        pytest.skip('load_state_dict cannot assign there')
     teacher = NETWORKS['thin_resnet']()
     fast = FastTeacher(teacher)
     inputs = images()
     before = fast(inputs)
-    if change == 'weights':
-        other = NETWORKS['thin_resnet']()
-        other.backbone.layer1[0].conv1.weight.data.mul_(2)
-        teacher.load_state_dict(other.state_dict())
-    elif change == 'statistics':
-        teacher.backbone.bn1.running_mean.add_(1)
-    else:
-        teacher.double()
-        inputs = inputs.double()
+    CHANGES[change](teacher)
+    inputs = inputs.double() if change == 'dtype' else inputs
+    fast.update(inputs)
     after = fast(inputs)
     assert error(after, teacher(inputs, mode='tensor')) < (1e-12 if change == 'dtype' else 1e-5)
     if change != 'dtype':
         assert error(after, before) > 1e-3
     kept = fast._fast
-    fast(inputs)
+    assert kept is not teacher
+    fast.update(inputs)
     assert fast._fast is kept
+
+
+def test_inference_mode_decides_nothing():
+    teacher = NETWORKS['thin_resnet']()
+    fast = FastTeacher(teacher)
+    with torch.inference_mode():
+        torch.testing.assert_close(fast(images()), teacher(images(), mode='tensor'))
+    fast(images())
+    assert fast._fast is not teacher
 
 
 class Unfoldable(nn.Module):
@@ -277,6 +305,32 @@ def test_views_are_folded_in_the_usual_layout():
     assert fast._fast is not teacher
 
 
+class NotInPlace(nn.Module):
+    """A backbone that needs what its activation would overwrite."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.bn, self.relu = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU()
+
+    def forward(self, x):
+        x = self.bn(self.conv(x))
+        return (self.relu(x) + x,)
+
+
+def test_activations_in_place_only_where_it_makes_no_difference():
+    teacher = network(dict(type='CifarResNet', depth=8), 8)
+    teacher.backbone = NotInPlace().eval()
+    fast = FastTeacher(teacher)
+    assert error(fast(images()), teacher(images(), mode='tensor')) < 1e-5
+    assert fast._fast is not teacher
+    assert not fast._fast.backbone.relu.inplace
+    teacher = NETWORKS['thin_resnet']()
+    fast = FastTeacher(teacher)
+    fast(images())
+    assert fast._fast.backbone.relu.inplace
+    assert not teacher.backbone.relu.inplace
+
+
 @pytest.mark.skipif(not hasattr(torch, 'compile'), reason='needs PyTorch 2')
 def test_compiled():
     teacher = NETWORKS['thin_resnet']()
@@ -292,6 +346,22 @@ def test_compiled():
     assert compiled
     assert error(found[0], expected[0]) < 1e-5
     assert error(found[1], expected[1]) < 1e-4
+
+
+@pytest.mark.skipif(not hasattr(torch, 'compile'), reason='needs PyTorch 2')
+def test_mistakes_of_compilation_are_errors():
+    with pytest.raises(TypeError, match='mod'):
+        FastTeacher(NETWORKS['thin_resnet'](), compile=dict(mod='reduce-overhead'))(images())
+
+
+@pytest.mark.skipif(not hasattr(torch, 'compile'), reason='needs PyTorch 2')
+def test_warns_if_there_is_nothing_to_compile(monkeypatch):
+    log = []
+    monkeypatch.setattr('amkd_mm.fast_teacher.print_log', lambda text, **_: log.append(text))
+    FastTeacher(NETWORKS['vit']())
+    assert not log
+    FastTeacher(NETWORKS['vit'](), compile=True)
+    assert 'teacher_compile' in log[0]
 
 
 def test_compiling_needs_pytorch_2(monkeypatch):

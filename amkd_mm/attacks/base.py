@@ -90,10 +90,12 @@ class BoundaryAttack(ABC):
             nothing = torch.zeros(0, dtype=torch.int64, device=inputs.device)
             return AttackResult(inputs, nothing.bool(), empty, nothing)
         # A caller may hold inference tensors or sit under no_grad (MMRazor runs its teacher so).
-        with torch.enable_grad():
-            return self.search(
-                model, inputs, labels.to(inputs.device, torch.int64), targets, bounds
-            )
+        with torch.inference_mode(False), torch.enable_grad():
+            labels = labels.to(inputs.device, torch.int64).clone()
+            result = self.search(model, inputs, labels, targets, bounds)
+        # An argmax of what is not a number means nothing.
+        finite = torch.isfinite(result.logits).all(1)
+        return result._replace(reached=result.reached & finite)
 
     @abstractmethod
     def search(
@@ -110,7 +112,14 @@ class BoundaryAttack(ABC):
 def choose(targets: Targets, logits: Tensor) -> Tensor:
     """Target classes as an int64 tensor (N,), asking the chooser where ``targets`` is one."""
     chosen = targets(logits) if callable(targets) else targets
-    return chosen.to(logits.device, torch.int64)
+    if chosen.shape != logits.shape[:1]:
+        raise ValueError(
+            f'targets must have shape ({len(logits)},), one class per input, '
+            f'but the chooser gave {tuple(chosen.shape)}'
+        )
+    if len(chosen) and int(chosen.max()) >= logits.size(1):
+        raise ValueError(f'targets must be below the {logits.size(1)} classes of the model')
+    return chosen.to(logits.device, torch.int64).clone()
 
 
 def clamp(inputs: Tensor, bounds: Bounds | None) -> Tensor:

@@ -54,7 +54,7 @@ class BoundarySearch(BoundaryAttack):
     """
 
     def __init__(self, tolerance: float = 0.07, overshoot: float = 0.2, max_steps: int = 8) -> None:
-        if not 0 < tolerance < 1 or overshoot < 0 or max_steps < 1:
+        if not (0 < tolerance < 1 and 0 <= overshoot < float('inf') and max_steps >= 1):
             raise ValueError(
                 'BoundarySearch needs 0 < tolerance < 1, overshoot >= 0 and max_steps >= 1, but '
                 f'got tolerance={tolerance}, overshoot={overshoot}, max_steps={max_steps}'
@@ -75,16 +75,16 @@ class BoundarySearch(BoundaryAttack):
         moved, outer = inputs.clone(), inputs.clone()
         moved_margins, outer_margins = inputs.new_zeros(2, len(inputs), dtype=torch.float32)
         reached = torch.zeros(len(inputs), dtype=torch.bool, device=inputs.device)
-        active, points = torch.arange(len(inputs), device=inputs.device), inputs
+        active, points = torch.arange(len(inputs), device=inputs.device), moved.clone()
         for step in range(self.max_steps):
-            # Most samples need the gradient of the first two points; later few do. A call of few
-            # samples costs the same however few they are, and had better be the only one.
-            here = Evaluation(model, points, differentiable=step < 2 or len(points) <= 4)
+            # Most samples need the gradient of the first two points; later few do.
+            here = Evaluation(model, points, differentiable=step < 2)
             if step == 0:
                 targets = choose(targets, here.logits)
                 goals, logits = targets.clamp_min(0), here.logits.clone()
             goal = goals[active]
-            margins, inside = target_margin(here.logits, goal), here.logits.argmax(1) == goal
+            margins = target_margin(here.logits, goal)
+            inside = (here.logits.argmax(1) == goal) & (targets[active] >= 0)
 
             # Of a sample still outside keep the last two points, of another the last on either
             # side; `moved` is the one to return.
@@ -131,9 +131,9 @@ class BoundarySearch(BoundaryAttack):
         gradient = gradient.masked_fill(clamp(points - gradient.sign(), bounds) == points, 0)
         # The tolerance lets the step cross where the margin is tiny.
         aim = (1 + self.overshoot) * margins + self.tolerance
-        lengths = aim / squared_norm(gradient)
-        leads = torch.isfinite(lengths)
-        lengths = lengths.masked_fill(~leads, 0)
+        norm = squared_norm(gradient)
+        lengths = aim / norm
+        leads = torch.isfinite(lengths) & torch.isfinite(norm)
         return clamp(points - per_sample(lengths, points) * gradient, bounds), leads
 
     def secant(self, outer_margins: Tensor, moved_margins: Tensor) -> tuple[Tensor, Tensor]:

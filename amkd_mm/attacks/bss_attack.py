@@ -47,7 +47,7 @@ class BSSAttack(BoundaryAttack):
     """
 
     def __init__(self, step_size: float = 0.3, eps: float = 1e-4, num_steps: int = 10) -> None:
-        if step_size <= 0 or eps < 0 or num_steps < 1:
+        if not (0 < step_size < float('inf') and 0 <= eps < float('inf') and num_steps >= 1):
             raise ValueError(
                 'BSSAttack needs step_size > 0, eps >= 0 and num_steps >= 1, but got '
                 f'step_size={step_size}, eps={eps}, num_steps={num_steps}'
@@ -83,13 +83,13 @@ class BSSAttack(BoundaryAttack):
             gradient = here.gradient(margin, going)
             norm = squared_norm(gradient).sqrt()
             length = self.step_size * (margin(here.logits[going]).float() + self.eps)
-            # A zero gradient gives no direction: 0 / tiny is no step.
-            length = length / norm.clamp_min(torch.finfo(norm.dtype).tiny)
-            step_vector = per_sample(length, inputs) * gradient
-            moved[active] = clamp(moved[active] - step_vector, bounds)
-            active = active[norm > 0]
+            # Without a gradient, or with an infinite one, there is no direction to go.
+            leads = (norm > 0) & torch.isfinite(length / norm) & torch.isfinite(norm)
+            active = active[leads]
             if not len(active):
                 break
+            steps = per_sample((length / norm)[leads], inputs) * gradient[leads]
+            moved[active] = clamp(moved[active] - steps, bounds)
         else:
             with torch.no_grad():
                 logits[active] = model(moved[active])

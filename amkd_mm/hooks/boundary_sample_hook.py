@@ -139,7 +139,7 @@ class BoundarySampleHook(Hook):
         self.interval = interval
         self.by_epoch = by_epoch
         self.amp = amp
-        self._clean_batch = None
+        self._boundary_batch = None
 
     def before_train(self, runner) -> None:
         """Find teacher, student and preprocessor; refuse what cannot work."""
@@ -162,9 +162,11 @@ class BoundarySampleHook(Hook):
             )
         self.algorithm = model
         self.teacher, self.student = model.teacher, model.student
-        if getattr(model, 'teacher_trainable', False):
-            self.ask_teacher = partial(self.teacher, mode='tensor')
-        else:
+        self.ask_teacher = partial(self.teacher, mode='tensor')
+        # MMRazor may train the teacher, or just the statistics of its batch norm.
+        trained = getattr(model, 'teacher_trainable', False)
+        kept = getattr(model, 'teacher_eval', False) or getattr(model, 'teacher_norm_eval', True)
+        if kept and not trained:
             self.ask_teacher = getattr(model, 'fast_teacher', None) or FastTeacher(self.teacher)
         self.ask_student = partial(self.student, mode='tensor')
         self.preprocessor = model.data_preprocessor
@@ -195,6 +197,8 @@ class BoundarySampleHook(Hook):
             precision = runner.optim_wrapper.optim_context(self.algorithm)
         with evaluation_mode(self.teacher, self.student), precision:
             inputs = space.normalize(pixels)
+            if isinstance(self.ask_teacher, FastTeacher):
+                self.ask_teacher.update(space.pad(inputs))
             rows, result = self.find(space, inputs, labels, generator)
 
         kept = (result.targets >= 0) & (result.reached | self.keep_unreached)
@@ -206,14 +210,15 @@ class BoundarySampleHook(Hook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Take the boundary samples out again, if nothing has preprocessed the batch."""
-        self.restore(data_batch)
+        self.restore()
 
-    def restore(self, data_batch: dict) -> None:
+    def restore(self) -> None:
         """Make the batch what it was."""
-        if self._clean_batch is not None:
-            data_batch.update(self._clean_batch)
-            self._clean_batch = None
-            self._preprocessed.remove()
+        if self._boundary_batch is not None:
+            batch, clean, handle = self._boundary_batch
+            batch.update(clean)
+            handle.remove()
+            self._boundary_batch = None
 
     def clear_log(self, runner) -> None:
         """Remove what only steps with boundary samples log: a log repeats the last value."""
@@ -314,21 +319,25 @@ class BoundarySampleHook(Hook):
 
     def append(self, data_batch: dict, pixels: Tensor, rows: list[int], targets: list[int]) -> None:
         """Append images and marked copies of the rows' data samples to the batch."""
+        self.restore()  # A step before may have failed.
         images, samples = data_batch['inputs'], data_batch['data_samples']
-        self._clean_batch = dict(inputs=images, data_samples=samples)
         if isinstance(images, Tensor):
-            images = torch.cat([images.to(pixels), pixels])
+            appended = torch.cat([images.to(pixels), pixels])
         else:
-            images = [*images, *pixels]
+            appended = [*images, *pixels]
         copies = [
             boundary_rows.mark(deepcopy(samples[row]), target)
             for row, target in zip(rows, targets, strict=True)
         ]
-        data_batch.update(inputs=images, data_samples=[*samples, *copies])
-        # Once the model has preprocessed them, the pixels would only take memory.
-        self._preprocessed = self.preprocessor.register_forward_hook(
-            lambda *_: self.restore(data_batch)
-        )
+        data_batch.update(inputs=appended, data_samples=[*samples, *copies])
+
+        def release(preprocessor: nn.Module, args: tuple, output: dict) -> None:
+            # Once the model has preprocessed them, the pixels would only take memory.
+            if args and args[0] is data_batch:
+                self.restore()
+
+        handle = self.preprocessor.register_forward_hook(release)
+        self._boundary_batch = data_batch, dict(inputs=images, data_samples=samples), handle
 
     @staticmethod
     def log(runner, starts: Tensor, labels: Tensor, result: AttackResult, kept: Tensor) -> None:

@@ -610,6 +610,13 @@ def recording(recorder):
     return config
 
 
+def delivering():
+    """Distillation on the logits, of what the teacher's pooling gives."""
+    path = 'mmpretrain.models.necks.GlobalAveragePooling.forward'
+    delivery = dict(type='MethodOutputs', method_path=path, max_keep_data=1)
+    return {**only('loss_kl'), 'distill_deliveries': dict(pooled=delivery)}
+
+
 FUNCTION = 'torch.nn.functional.adaptive_avg_pool2d'
 
 
@@ -624,6 +631,7 @@ FUNCTION = 'torch.nn.functional.adaptive_avg_pool2d'
         (True, dict(distiller=recording(dict(type='ModuleOutputs', source='backbone.layer1')))),
         (True, dict(distiller=recording(dict(type='ModuleInputs', source='backbone')))),
         (True, dict(distiller=recording(dict(type='FunctionOutputs', source=FUNCTION)))),
+        (True, dict(distiller=delivering())),
         (True, dict(teacher_eval=False)),
         (True, dict(teacher_trainable=True)),
     ],
@@ -639,6 +647,18 @@ def test_teacher_runs_itself_only_where_it_must(runs_itself, changes):
     assert len(records(model, False, 'logits', 0)) == 7
     if 'other' in model.distiller.teacher_recorders.recorders:
         assert len(records(model, False, 'other', 0)) > 0
+
+
+def test_fast_teacher_follows_a_checkpoint():
+    """Weights that are loaded between two steps."""
+    model = amkd(norm='BN').train()
+    inputs, samples = batch()
+    model.loss(inputs, samples)
+    other = MODELS.build(classifier(depth=14, norm='BN'))
+    model.teacher.load_state_dict(other.state_dict())
+    model.loss(inputs, samples)
+    expected = model.teacher(inputs[:7], mode='tensor')
+    torch.testing.assert_close(records(model, False, 'logits', 0), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.skipif(not hasattr(torch, 'compile'), reason='needs PyTorch 2')

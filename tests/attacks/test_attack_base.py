@@ -166,6 +166,62 @@ def test_other_precisions(attack, network, dtype):
     assert agreement == 1 if dtype == torch.float64 else agreement > 0.8
 
 
+class InfiniteGradient(torch.autograd.Function):
+    """The identity, whose gradient overflows at the first value of each sample."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        gradient = gradient.clone()
+        gradient[:, 0, 0, 0] = float('inf')
+        return gradient
+
+
+def test_infinite_gradient_leaves_the_sample(attack, network):
+    """As half precision may give it; infinity times zero is not a number."""
+    inputs, labels, targets = start(network)
+    result = attack(lambda x: network(InfiniteGradient.apply(x)), inputs, labels, targets)
+    assert torch.equal(result.inputs, inputs)
+    assert not result.reached.any()
+
+
+def test_logits_that_are_no_numbers_reach_nothing(attack):
+    """Their argmax is the first class."""
+    inputs = torch.randn(4, 3, 2, 2)
+    labels, targets = torch.ones(4).long(), torch.zeros(4).long()
+    result = attack(lambda x: x.flatten(1)[:, :3] * float('nan'), inputs, labels, targets)
+    assert not result.reached.any()
+    assert torch.isfinite(result.inputs).all()
+
+
+def test_samples_left_alone_reach_nothing(attack, network):
+    """Also those whose class is the first."""
+    inputs, labels, _ = start(network)
+
+    def rolled(x):
+        return network(x).roll(1, 1)  # So that the common class 3 is class 0.
+
+    labels = (labels + 1) % 4
+    assert (labels == 0).any()
+    result = attack(rolled, inputs, labels, torch.full_like(labels, -1))
+    assert not result.reached.any()
+    assert torch.equal(result.inputs, inputs)
+
+
+def test_inference_mode(attack, network):
+    """A caller's inference tensors, within the mode and after it."""
+    expected = attack(network, *start(network))
+    with torch.inference_mode():
+        task = tuple(tensor.clone() for tensor in start(network))
+        within = attack(network, *task)
+    for result in (within, attack(network, *task)):
+        torch.testing.assert_close(result.inputs, expected.inputs)
+        assert torch.equal(result.reached, expected.reached)
+
+
 def test_bounds_per_channel(attack, network):
     inputs, labels, targets = start(network)
     high = torch.tensor([0.5, 1.0, 1.5]).view(3, 1, 1)
@@ -186,6 +242,10 @@ def test_wrong_arguments(attack, network):
         attack(network, inputs, labels[:-1], targets)
     with pytest.raises(ValueError, match='targets'):
         attack(network, inputs, labels, targets[:, None])
+    with pytest.raises(ValueError, match='the chooser gave'):
+        attack(network, inputs, labels, lambda logits: targets[:, None])
+    with pytest.raises(ValueError, match='below the 4 classes'):
+        attack(network, inputs, labels, targets + 4)
     with pytest.raises(ValueError, match='low <= high'):
         attack(network, inputs, labels, targets, (1.0, -1.0))
     with pytest.raises(ValueError, match='same for all samples'):

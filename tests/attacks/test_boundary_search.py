@@ -235,6 +235,49 @@ def test_few_gradients(classifier):
     assert repeats < looks / 3
 
 
+def test_second_step_has_a_gradient_of_its_own(classifier):
+    """A sample that is still outside does not go on in the direction of the first step."""
+    inputs, labels, targets = task(classifier)
+    one = BoundarySearch(max_steps=2)(classifier, inputs, labels, targets)
+    result = BoundarySearch()(classifier, inputs, labels, targets)
+    turned = ~one.reached & result.reached
+    assert turned.sum() > 3
+    ways = [(r.inputs - inputs)[turned].double().flatten(1) for r in (one, result)]
+    assert (torch.cosine_similarity(*ways) < 1 - 1e-6).all()
+
+
+@pytest.mark.parametrize('start', [0.01, 0.02, 0.03])
+def test_bent_margin(start):
+    """Between a flat and a steep end plain regula falsi would crawl."""
+
+    def model(x):
+        margin = 0.1 - 80 * x.flatten(1) ** 2
+        return torch.cat([margin, torch.zeros_like(margin)], 1)
+
+    inputs = torch.tensor(start).reshape(1, 1, 1, 1)
+    labels, targets = torch.tensor([0]), torch.tensor([1])
+    search = BoundarySearch(tolerance=0.01, max_steps=14)
+    result = search(model, inputs, labels, targets)
+    assert result.reached.all()
+    assert lead(model, result.inputs, targets).item() <= 0.01 + 1e-6
+
+
+def test_asks_nothing_in_vain():
+    """Samples that are inside already, or have no gradient, cost one look."""
+    sizes = []
+    flat = torch.tensor([[1.0, 0.0, 0.0]])
+
+    def constant(x):
+        sizes.append(len(x))
+        return x.flatten(1).sum(1, keepdim=True) * 0 + flat
+
+    inputs, labels = torch.randn(6, 3, 2, 2), torch.zeros(6, dtype=torch.int64)
+    for targets in (labels + 1, labels):
+        BoundarySearch()(constant, inputs, labels, targets)
+        assert sizes == [6]
+        sizes.clear()
+
+
 def test_sample_ends_as_soon_as_it_is_close(classifier):
     """No point is asked about after a sample is within the tolerance."""
     inputs, labels, targets = task(classifier)
@@ -249,7 +292,14 @@ def test_sample_ends_as_soon_as_it_is_close(classifier):
 
 
 @pytest.mark.parametrize(
-    'arguments', [dict(tolerance=0), dict(tolerance=1), dict(overshoot=-0.1), dict(max_steps=0)]
+    'arguments',
+    [
+        dict(tolerance=0),
+        dict(tolerance=1),
+        dict(overshoot=-0.1),
+        dict(overshoot=float('nan')),
+        dict(max_steps=0),
+    ],
 )
 def test_wrong_arguments(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):

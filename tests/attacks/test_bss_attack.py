@@ -102,13 +102,34 @@ def test_finished_samples_leave_the_batch(network):
     assert seen[-1] < seen[0]
 
 
+def test_gradients_only_for_samples_that_go_on(network):
+    """After the first step the network is asked again, with a gradient, about no others."""
+    inputs, labels, targets = start(network)
+    calls = []
+
+    def watching(batch):
+        calls.append((len(batch), batch.requires_grad and torch.is_grad_enabled()))
+        return network(batch)
+
+    BSSAttack(num_steps=10)(watching, inputs, labels, targets)
+    (first, with_gradient), *others = calls
+    assert first == len(inputs) and with_gradient
+    looks = [number for number, with_gradient in others if not with_gradient]
+    again = [number for number, with_gradient in others if with_gradient]
+    # Those who go on after a look are all whom the next look is about.
+    assert again == looks[1:]
+    assert sum(again) < sum(looks)
+
+
 def test_registered():
     attack = TASK_UTILS.build(dict(type='BSSAttack', step_size=0.5))
     assert isinstance(attack, BSSAttack)
     assert attack.step_size == 0.5
 
 
-@pytest.mark.parametrize('arguments', [dict(step_size=0), dict(eps=-1), dict(num_steps=0)])
+@pytest.mark.parametrize(
+    'arguments', [dict(step_size=0), dict(eps=-1), dict(step_size=float('nan')), dict(num_steps=0)]
+)
 def test_wrong_arguments(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
         BSSAttack(**arguments)

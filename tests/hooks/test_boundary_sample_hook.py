@@ -23,6 +23,7 @@ from mmrazor.registry import MODELS as RAZOR_MODELS
 from torch import nn
 
 from amkd_mm.algorithms import AMKD
+from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks import boundary_sample_hook
 from amkd_mm.hooks.boundary_sample_hook import BoundarySampleHook, discrepancy, evaluation_mode
 
@@ -155,7 +156,7 @@ def amkd(kind='rgb', teacher=None, student=None, **kwargs):
     return model
 
 
-def kd(student=None):
+def kd(student=None, **kwargs):
     """The same without AMKD, on whatever rows there are."""
     config = distiller()
     for part in ('distill_losses', 'loss_forward_mappings'):
@@ -164,6 +165,7 @@ def kd(student=None):
         dict(
             _scope_='mmrazor',
             type='SingleTeacherDistill',
+            **kwargs,
             distiller=config,
             teacher=trained(dropout=0.5),
             architecture=student or classifier(seed=1),
@@ -620,8 +622,35 @@ def test_pixels_are_gone_once_they_are_preprocessed(tmp_path):
             found.setdefault('during', len(found['batch']['inputs']))
 
     model.student.backbone.register_forward_pre_hook(look)
-    train(model, dict(attack=SEARCH, student_correct=False), tmp_path, late=Keep())
+    train(model, dict(attack=SEARCH, student_correct=False), tmp_path, late=Keep(), epochs=2)
     assert found['during'] == 16 < found['appended']
+    assert not model.data_preprocessor._forward_hooks
+
+
+def test_other_uses_of_the_preprocessor_take_nothing_away(tmp_path):
+    """A hook that preprocesses data of its own between ours and the step."""
+    model = amkd()
+    sizes = []
+
+    class Preprocess(Late):
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            super().before_train_iter(runner, batch_idx, data_batch)
+            appended = len(data_batch['inputs'])
+            model.data_preprocessor(dict(inputs=images_and_labels()[0]), False)
+            sizes.append((appended, len(data_batch['inputs'])))
+
+    train(model, dict(attack=SEARCH, student_correct=False), tmp_path, late=Preprocess())
+    assert sizes[0][0] == sizes[0][1] > 16
+
+
+def test_batch_norm_that_trains_is_not_copied(tmp_path):
+    """Its statistics change with every step."""
+    for norm_eval in (True, False):
+        model = kd(teacher_norm_eval=norm_eval)
+        hook = dict(attack=SEARCH, student_correct=False)
+        runner, _, _, _ = train(model, hook, tmp_path)
+        (ours,) = (h for h in runner.hooks if isinstance(h, BoundarySampleHook))
+        assert isinstance(ours.ask_teacher, FastTeacher) == norm_eval
 
 
 def test_reached_is_a_share_of_the_attacked(tmp_path):

@@ -12,6 +12,7 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
+from contextlib import nullcontext
 from functools import wraps
 from unittest.mock import patch
 
@@ -26,6 +27,7 @@ from mmengine.runner import Runner
 from mmrazor.utils import register_all_modules
 
 from amkd_mm import boundary_rows
+from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks import BoundarySampleHook
 from amkd_mm.hooks.boundary_sample_hook import evaluation_mode
 
@@ -107,24 +109,29 @@ class Bench:
         """Do an AMKD step and list what it asks of the networks beside the training passes.
 
         Returns:
-            tuple: (name of the network, rows, whether it is differentiated) of each call, and
-            the preprocessed batch with its boundary rows.
+            tuple: Name of the network, rows, whether its graph is kept and whether a gradient is
+            taken, of each call, as lists; and the preprocessed batch with its boundary rows.
         """
         calls = []
 
         def listed(name, ask):
             def call(inputs):
-                differentiated = torch.is_grad_enabled() and inputs.requires_grad
-                calls.append((name, len(inputs), differentiated))
+                calls.append([name, len(inputs), inputs.requires_grad, False])
                 return ask(inputs)
 
             return call
+
+        gradient = torch.autograd.grad
+
+        def noted(*args, **kwargs):
+            calls[-1][-1] = True
+            return gradient(*args, **kwargs)
 
         asked = dict(
             ask_teacher=listed('teacher', self.hook.ask_teacher),
             ask_student=listed('student', self.hook.ask_student),
         )
-        with patch.multiple(self.hook, **asked):
+        with patch.multiple(self.hook, **asked), patch.object(torch.autograd, 'grad', noted):
             self.search(batch)
         data = self.model.data_preprocessor(batch, True)
         self.hook.after_train_iter(self.runner, 0, batch)
@@ -134,10 +141,11 @@ class Bench:
         """The same forward and backward passes of the same networks, as bare calls."""
         images, samples = data['inputs'], data['data_samples']
         ask = dict(teacher=self.hook.ask_teacher, student=self.hook.ask_student)
-        with evaluation_mode(self.model.student):
-            for name, rows, differentiated in calls:
-                inputs = images[:rows].detach().requires_grad_(differentiated)
-                with torch.set_grad_enabled(differentiated):
+        attack = self.optim.optim_context(self.model) if self.hook.amp else nullcontext()
+        with evaluation_mode(self.model.student), attack:
+            for name, rows, differentiable, differentiated in calls:
+                inputs = images[:rows].detach().requires_grad_(differentiable)
+                with torch.set_grad_enabled(differentiable):
                     logits = ask[name](inputs)
                     if differentiated:
                         torch.autograd.grad(logits.sum(), inputs)
@@ -193,6 +201,8 @@ class Bench:
     def resident_bytes(self):
         """Bytes of what stays from step to step: weights, their copies and optimiser states."""
         tensors = [*self.model.parameters(), *self.model.buffers()]
+        if isinstance(self.hook.ask_teacher, FastTeacher):
+            tensors += self.hook.ask_teacher.parameters()
         tensors += [p.grad for p in self.model.parameters() if p.grad is not None]
         for state in self.optim.optimizer.state.values():
             tensors += [value for value in state.values() if isinstance(value, torch.Tensor)]
