@@ -76,9 +76,9 @@ class BoundarySearch(BoundaryAttack):
         moved_margins, outer_margins = inputs.new_zeros(2, len(inputs), dtype=torch.float32)
         reached = torch.zeros(len(inputs), dtype=torch.bool, device=inputs.device)
         active, points = torch.arange(len(inputs), device=inputs.device), moved.clone()
+        many_are_steep = True
         for step in range(self.max_steps):
-            # Most samples need the gradient of the first two points; later few do.
-            here = Evaluation(model, points, differentiable=step < 2)
+            here = Evaluation(model, points, differentiable=many_are_steep)
             if step == 0:
                 targets = choose(targets, here.logits)
                 goals, logits = targets.clamp_min(0), here.logits.clone()
@@ -108,6 +108,8 @@ class BoundarySearch(BoundaryAttack):
             way = per_sample(shares[straight], points) * (moved[rows] - outer[rows])
             following[straight] = clamp(outer[rows] + way, bounds)
             steep = going & ~straight
+            # Most samples need the gradient of the first two points; then the last look tells.
+            many_are_steep = step == 0 or (step > 1 and bool(steep.float().mean() > 0.5))
             if steep.any():
                 gradient = here.gradient(partial(target_margin, targets=goal[steep]), steep)
                 following[steep], leads = self.newton_step(

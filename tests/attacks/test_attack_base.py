@@ -166,6 +166,23 @@ def test_other_precisions(attack, network, dtype):
     assert agreement == 1 if dtype == torch.float64 else agreement > 0.8
 
 
+def test_hard_samples_are_not_asked_about_twice(attack, network):
+    """Where a look shows that most go on, the next call keeps what the gradient needs."""
+    inputs, labels, targets = start(network)
+    calls = []
+
+    def model(x):
+        calls.append((len(x), x.requires_grad and torch.is_grad_enabled()))
+        # A boundary that moves away as the samples come nearer.
+        return network(x) + 50 * torch.nn.functional.one_hot(torch.full((len(x),), 0), 4)
+
+    inputs, targets = inputs * 1e-3, torch.full_like(targets, 1)
+    attack(model, inputs, torch.zeros_like(labels), targets, (-1e-2, 1e-2))
+    looks = sum(not with_gradient for _, with_gradient in calls)
+    assert looks <= 2
+    assert len(calls) <= 12
+
+
 class InfiniteGradient(torch.autograd.Function):
     """The identity, whose gradient overflows at the first value of each sample."""
 
