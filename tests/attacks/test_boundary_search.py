@@ -241,7 +241,7 @@ def test_second_step_has_a_gradient_of_its_own(classifier):
     one = BoundarySearch(max_steps=2)(classifier, inputs, labels, targets)
     result = BoundarySearch()(classifier, inputs, labels, targets)
     turned = ~one.reached & result.reached
-    assert turned.sum() > 3
+    assert turned.any()
     ways = [(r.inputs - inputs)[turned].double().flatten(1) for r in (one, result)]
     assert (torch.cosine_similarity(*ways) < 1 - 1e-6).all()
 
