@@ -68,12 +68,9 @@ class BoundaryAttack(ABC):
         """
         if not inputs.is_floating_point():
             raise TypeError(f'inputs must be a floating point tensor, not {inputs.dtype}')
-        for name, value in (('labels', labels), ('targets', targets)):
-            if isinstance(value, Tensor) and value.shape != inputs.shape[:1]:
-                raise ValueError(
-                    f'{name} must have shape ({len(inputs)},), one class per input, '
-                    f'not {tuple(value.shape)}'
-                )
+        check_shape('labels', labels, len(inputs))
+        if isinstance(targets, Tensor):
+            check_shape('targets', targets, len(inputs))
         if bounds is not None:
             low, high = (torch.as_tensor(b).to(inputs) for b in bounds)
             if bool((low > high).any()):
@@ -109,14 +106,18 @@ class BoundaryAttack(ABC):
         """Do the attack; arguments are those of :meth:`__call__`, checked."""
 
 
+def check_shape(name: str, classes: Tensor, number: int) -> None:
+    """Raise ``ValueError`` unless there is one class for each of ``number`` inputs."""
+    if classes.shape != (number,):
+        raise ValueError(
+            f'{name} must have shape ({number},), one class per input, not {tuple(classes.shape)}'
+        )
+
+
 def choose(targets: Targets, logits: Tensor) -> Tensor:
     """Target classes as an int64 tensor (N,), asking the chooser where ``targets`` is one."""
     chosen = targets(logits) if callable(targets) else targets
-    if chosen.shape != logits.shape[:1]:
-        raise ValueError(
-            f'targets must have shape ({len(logits)},), one class per input, '
-            f'but the chooser gave {tuple(chosen.shape)}'
-        )
+    check_shape('targets (what the chooser gave)', chosen, len(logits))
     if len(chosen) and int(chosen.max()) >= logits.size(1):
         raise ValueError(f'targets must be below the {logits.size(1)} classes of the model')
     return chosen.to(logits.device, torch.int64).clone()

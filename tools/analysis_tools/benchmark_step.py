@@ -106,7 +106,7 @@ class Bench:
         self.optim.update_params(loss)
 
     def calls_of(self, batch):
-        """Do an AMKD step and list what it asks of the networks beside the training passes.
+        """Attack as an AMKD step does, and list what that asks of the networks.
 
         Returns:
             tuple: Name of the network, rows, whether its graph is kept and whether a gradient is
