@@ -1,6 +1,5 @@
 """The benchmark's references are right, and its table says what the attacks do."""
 
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -17,12 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope='module')
-def benchmark():
-    path = ROOT / 'tools/analysis_tools/benchmark_attack.py'
-    spec = importlib.util.spec_from_file_location('benchmark_attack', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def benchmark(load_tool):
+    return load_tool('analysis_tools/benchmark_attack.py')
 
 
 def two_classes():

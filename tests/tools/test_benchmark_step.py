@@ -1,6 +1,5 @@
 """The step benchmark: what it counts as the floor, as a part, and as memory."""
 
-import importlib.util
 import statistics
 import sys
 from pathlib import Path
@@ -18,12 +17,8 @@ CONFIG = ROOT / 'configs/amkd/amkd_resnet26_resnet8_1xb64_digits.py'
 
 
 @pytest.fixture(scope='module')
-def benchmark():
-    path = ROOT / 'tools/analysis_tools/benchmark_step.py'
-    spec = importlib.util.spec_from_file_location('benchmark_step', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def benchmark(load_tool):
+    return load_tool('analysis_tools/benchmark_step.py')
 
 
 @pytest.fixture(scope='module')

@@ -1,6 +1,5 @@
 """`tools/export_student.py`, from a real distillation to plain MMPretrain."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -75,11 +74,8 @@ torch.save(dict(logits=logits, scores=torch.tensor(result['pred_scores']),
 
 
 @pytest.fixture(scope='module')
-def export():
-    spec = importlib.util.spec_from_file_location('export', ROOT / 'tools/export_student.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def export(load_tool):
+    return load_tool('export_student.py')
 
 
 @pytest.fixture(scope='module')
