@@ -16,6 +16,7 @@ from . import (  # noqa: E402
     datasets,
     hooks,
     losses,
+    recorders,
     visualization,
 )
 from .version import __version__  # noqa: E402
@@ -29,5 +30,6 @@ __all__ = [
     'datasets',
     'hooks',
     'losses',
+    'recorders',
     'visualization',
 ]

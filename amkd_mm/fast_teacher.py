@@ -12,9 +12,19 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from .classifiers import to_logits
+
 # Largest deviation of a logit from the teacher's, relative to the largest logit; and of an input
 # gradient, which jumps where rounding moves an activation past the kink of a ReLU.
 TOLERANCE, GRADIENT_TOLERANCE = 1e-4, 1e-1
+# What MMPretrain's modules, and those of timm and transformers, call activation checkpointing.
+CHECKPOINTING = (
+    'with_cp',
+    'use_checkpoint',
+    'memory_efficient',
+    'grad_checkpointing',
+    'gradient_checkpointing',
+)
 
 
 class FastTeacher:
@@ -55,7 +65,7 @@ class FastTeacher:
         # What the copy was made from
         self._tensors, self._state = [], None
 
-    def __call__(self, inputs: Tensor, data_samples: list | None = None) -> Any:
+    def __call__(self, inputs: Tensor, data_samples: list | None = None) -> Tensor:
         """The teacher's logits.
 
         Args:
@@ -63,11 +73,11 @@ class FastTeacher:
             data_samples (list, optional): Passed on to the teacher.
 
         Returns:
-            Tensor: Logits, (N, K), or whatever the teacher's head gives instead.
+            Tensor: Logits, (N, K).
         """
         if self._state is None:
             self.update(inputs)
-        return self._fast(inputs, data_samples, mode='tensor')
+        return to_logits(self._fast(inputs, data_samples, mode='tensor'))
 
     def update(self, inputs: Tensor) -> None:
         """Make the copy anew if the teacher has changed: weights, statistics, device or modules.
@@ -152,6 +162,17 @@ class FastTeacher:
         return fast
 
 
+def disable_checkpointing(model: nn.Module) -> None:
+    """Let a model keep its activations: recomputing them does not give input gradients.
+
+    A frozen model keeps none for its own sake, so that it costs nothing outside an attack.
+    """
+    for module in model.modules():
+        for name in CHECKPOINTING:
+            if getattr(module, name, None) is True:
+                setattr(module, name, False)
+
+
 def is_foldable(part: nn.Module) -> bool:
     """Whether a module has both convolutions and batch norm."""
     modules = list(part.modules())
@@ -162,7 +183,7 @@ def logits_and_gradient(model: nn.Module, images: Tensor) -> tuple[Tensor, Tenso
     """A classifier's logits, and the gradient of the largest ones on its way to the images."""
     leaf = images.detach().requires_grad_()
     with torch.enable_grad():
-        logits = model(leaf, mode='tensor')
+        logits = to_logits(model(leaf, mode='tensor'))
         (gradient,) = torch.autograd.grad(logits.amax(1).sum(), leaf)
     return logits.detach(), gradient
 

@@ -2,11 +2,11 @@
 
 import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from mmengine.model import BaseModel
+from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.structures import BaseDataElement
 from mmrazor.models import BaseAlgorithm, SingleTeacherDistill
 from mmrazor.models.distillers import OFDDistiller
@@ -16,14 +16,13 @@ from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
 from ..boundary_rows import split
-from ..fast_teacher import FastTeacher
+from ..classifiers import to_logits
+from ..fast_teacher import FastTeacher, disable_checkpointing
+from ..recorders import ClassifierRecorder
 from .chance_check import ChanceCheck
-from .distiller_checks import (
-    check_arguments,
-    check_cfg_path,
-    check_class_counts,
-    check_distiller,
-)
+from .distiller_checks import check_arguments, check_cfg_path, check_distiller
+from .pair_checks import check_pair
+from .preparation import adapt_inputs, adopt_batch_augments, build_preprocessor, keep_weights
 from .teacher_checkpoint import check_exists, load_teacher
 
 
@@ -89,6 +88,7 @@ class AMKD(SingleTeacherDistill):
         teacher_ckpt_strict: bool = True,
         teacher_eval: bool = True,
         teacher_compile: bool | dict = False,
+        teacher_input_size: int | Sequence[int] | None = None,
         data_preprocessor: dict | nn.Module | None = None,
         **kwargs,
     ) -> None:
@@ -100,15 +100,23 @@ class AMKD(SingleTeacherDistill):
                 check_cfg_path(key, model)
         if teacher_ckpt:
             check_exists(teacher_ckpt)
+        trained = kwargs.get('teacher_trainable', False)
+        written = teacher.get('data_preprocessor') if isinstance(teacher, dict) else None
         student = MODELS.build(architecture) if isinstance(architecture, dict) else architecture
         teacher = MODELS.build(teacher) if isinstance(teacher, dict) else teacher
-        check_class_counts(student, teacher)
+        check_pair(student, teacher, trained)
+        for model in (student, teacher):
+            keep_weights(model)
+        if not trained:
+            # It needs neither, and not every device has the one, nor every attack the other.
+            teacher = revert_sync_batchnorm(teacher)
+            disable_checkpointing(teacher)
         if isinstance(distiller, dict):
-            trained = kwargs.get('teacher_trainable', False)
             check_distiller(distiller, student, teacher, trained)
+        augments_given = True
         if isinstance(data_preprocessor, dict):
-            data_preprocessor = dict(data_preprocessor)
-            data_preprocessor.setdefault('type', 'mmpretrain.ClsDataPreprocessor')
+            augments_given = 'batch_augments' in data_preprocessor
+            data_preprocessor = build_preprocessor(data_preprocessor)
 
         super().__init__(
             distiller=distiller,
@@ -117,8 +125,14 @@ class AMKD(SingleTeacherDistill):
             data_preprocessor=data_preprocessor,
             **kwargs,
         )
+        if not augments_given:
+            adopt_batch_augments(self.data_preprocessor, student)
+        recorded = None
         if teacher_ckpt:
-            load_teacher(self.teacher, teacher_ckpt, teacher_ckpt_strict)
+            recorded = load_teacher(self.teacher, teacher_ckpt, teacher_ckpt_strict)
+        self.teacher_inputs = adapt_inputs(
+            self.teacher, self.data_preprocessor, written, recorded, teacher_input_size
+        )
         if isinstance(self.distiller, OFDDistiller):
             # From the teacher's weights; otherwise done by OverhaulFeatureDistillation.
             self.distiller.init_ofd_connectors(self.teacher)
@@ -210,17 +224,25 @@ class AMKD(SingleTeacherDistill):
         with torch.no_grad():
             if self._teacher_is_fast:
                 return self.fast_teacher(inputs, data_samples)
-            return self.teacher(inputs, data_samples, mode='tensor')
+            return to_logits(self.teacher(inputs, data_samples, mode='tensor'))
 
     def _teacher_is_recorded_in(self, parts: list[str]) -> bool:
         """Whether the distiller may record or deliver something of these children."""
         # Functions and methods, unlike modules, may run anywhere.
-        return bool(self.distiller.deliveries.deliveries) or any(
-            recorder.source.partition('.')[0] in parts
-            if isinstance(recorder, ModuleOutputsRecorder)  # ModuleInputs is one too.
-            else not isinstance(recorder, ParameterRecorder)
-            for recorder in self.distiller.teacher_recorders.recorders.values()
-        )
+        if self.distiller.deliveries.deliveries:
+            return True
+        for recorder in self.distiller.teacher_recorders.recorders.values():
+            if isinstance(recorder, ClassifierRecorder):
+                sources = recorder.sources
+            elif isinstance(recorder, ModuleOutputsRecorder):  # ModuleInputs is one too.
+                sources = (recorder.source,)
+            elif isinstance(recorder, ParameterRecorder):
+                continue
+            else:
+                return True
+            if any(source.partition('.')[0] in parts for source in sources):
+                return True
+        return False
 
     def _run_student(self, inputs: Tensor, data_samples: list[BaseDataElement]):
         """Losses of the student; by ``mode='loss'``, so that labels can be recorded."""

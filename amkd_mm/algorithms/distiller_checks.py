@@ -6,10 +6,11 @@ MMRazor finds some of these mistakes by ``assert`` and others not at all.
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from inspect import signature
-from typing import Any
 
 from mmengine.hub import get_config
 from torch import nn
+
+from ..classifiers import find_outputs
 
 # Recorders that look their source up in a model, and where.
 SOURCES = dict(
@@ -17,6 +18,9 @@ SOURCES = dict(
     ModuleOutputs=nn.Module.named_modules,
     Parameter=nn.Module.named_parameters,
 )
+
+# Recorders that find what they record in a classifier.
+OUTPUTS = ('Logits', 'Embedding')
 
 
 def check_distiller(
@@ -27,14 +31,18 @@ def check_distiller(
     Raises:
         KeyError: If a mapping names an unknown loss, recorder or connector, or a recorder an
             unknown module or parameter; the message names the config key.
-        ValueError: If a recorder of a teacher that is not trained needs its loss.
+        ValueError: If a recorder of a teacher that is not trained needs its loss, or the logits or
+            the embedding of a model cannot be found.
         TypeError: If an entry of a mapping is not a dict with ``recorder`` and ``from_student``.
     """
     for side, model in (('student', student), ('teacher', teacher)):
         for name, recorder in (distiller.get(f'{side}_recorders') or {}).items():
+            key = f'model.distiller.{side}_recorders.{name}'
+            if recorder['type'] in OUTPUTS:
+                check_outputs(model, key)
             if recorder['type'] in SOURCES:
                 names = [source for source, _ in SOURCES[recorder['type']](model)]
-                key = f'model.distiller.{side}_recorders.{name}.source'
+                key = f'{key}.source'
                 require(recorder['source'], names, key, f'the {side}')
                 unused = side == 'teacher' and not teacher_trainable
                 if unused and 'loss_module' in recorder['source'].split('.'):
@@ -72,6 +80,16 @@ def check_distiller(
                 )
 
 
+def check_outputs(model: nn.Module, key: str) -> None:
+    """Raise ``ValueError`` unless the logits and the embedding of a model can be found."""
+    try:
+        find_outputs(model)
+    except ValueError as error:
+        raise ValueError(
+            f"{key}: {error}; or record dict(type='ModuleOutputs', source=...)"
+        ) from None
+
+
 def require(value: str, known: Iterable[str], key: str, place: str) -> None:
     """Raise ``KeyError`` naming ``key`` unless ``value`` is one of the ``known`` in ``place``."""
     known = list(known)
@@ -102,20 +120,4 @@ def check_cfg_path(key: str, model: dict) -> None:
         raise ValueError(
             f'{key}: MMEngine ignores {ignored} beside `cfg_path`: write the model out in full '
             "instead, dict(_scope_='mmpretrain', type='ImageClassifier', backbone=..., head=...)"
-        )
-
-
-def num_classes(model: nn.Module) -> Any:
-    """The class count an MMPretrain head declares, or None."""
-    return getattr(getattr(model, 'head', None), 'num_classes', None)
-
-
-def check_class_counts(student: nn.Module, teacher: nn.Module) -> None:
-    """Raise ``ValueError`` if both models declare a class count and the counts differ."""
-    counts = num_classes(student), num_classes(teacher)
-    if None not in counts and counts[0] != counts[1]:
-        raise ValueError(
-            f'the student has {counts[0]} classes and the teacher {counts[1]}: set '
-            '`model.architecture.head.num_classes` and `model.teacher.head.num_classes` '
-            'to the same number'
         )

@@ -1,5 +1,6 @@
 """Loading a teacher that really is the teacher."""
 
+import ast
 import os.path as osp
 import re
 
@@ -8,6 +9,17 @@ from torch import nn
 
 # How many keys an error lists.
 SHOWN = 5
+# What a data preprocessor does to an image.
+SETTINGS = (
+    'type',
+    'mean',
+    'std',
+    'to_rgb',
+    'bgr_to_rgb',
+    'rgb_to_bgr',
+    'pad_size_divisor',
+    'pad_value',
+)
 
 
 def check_exists(path: str) -> None:
@@ -19,7 +31,7 @@ def check_exists(path: str) -> None:
         )
 
 
-def load_teacher(teacher: nn.Module, path: str, strict: bool = True) -> None:
+def load_teacher(teacher: nn.Module, path: str, strict: bool = True) -> dict | None:
     """Load a teacher's weights, and insist that they fit.
 
     MMRazor only logs keys that do not match, and distils from a random teacher.
@@ -29,6 +41,10 @@ def load_teacher(teacher: nn.Module, path: str, strict: bool = True) -> None:
         path (str): Checkpoint of MMEngine or MMPretrain, or a plain state dict; a local path or
             whatever MMEngine's ``CheckpointLoader`` understands.
         strict (bool): Whether every key must match. Otherwise one is enough.
+
+    Returns:
+        dict | None: The ``data_preprocessor`` that the teacher was trained with, as far as the
+        checkpoint says so.
 
     Raises:
         FileNotFoundError: If a local file does not exist.
@@ -66,3 +82,44 @@ def load_teacher(teacher: nn.Module, path: str, strict: bool = True) -> None:
         )
     # Keeps the loaded weights from being initialised again.
     teacher._is_init = True
+    return recorded_preprocessor(checkpoint)
+
+
+def recorded_preprocessor(checkpoint: dict) -> dict | None:
+    """What the config that MMEngine saves with a checkpoint says of the ``data_preprocessor``.
+
+    The config is read and never run: a checkpoint may come from anywhere.
+
+    Returns:
+        dict | None: The settings in ``SETTINGS``; None if the config does not tell.
+    """
+    text = (checkpoint.get('meta') or {}).get('cfg')
+    try:
+        statements = ast.parse(text).body
+    except (SyntaxError, TypeError, ValueError):
+        return None
+    config = {
+        statement.targets[0].id: statement.value
+        for statement in statements
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
+    }
+    model = entries(config.get('model'))
+    # As the Runner does: the model's own, if it has one.
+    found = model.get('data_preprocessor', config.get('data_preprocessor'))
+    # The config that `cfg_path` names may have another one, which wins.
+    if 'cfg_path' in model or not isinstance(found, (ast.Call, ast.Dict)):
+        return None
+    try:
+        return {
+            key: ast.literal_eval(value) for key, value in entries(found).items() if key in SETTINGS
+        }
+    except ValueError:
+        return None
+
+
+def entries(node: ast.AST | None) -> dict[str, ast.AST]:
+    """The entries of ``dict(key=value)`` or ``{'key': value}``, not yet evaluated."""
+    if isinstance(node, ast.Dict):
+        keys = [getattr(key, 'value', None) for key in node.keys]
+        return dict(zip(keys, node.values, strict=True))
+    return {entry.arg: entry.value for entry in getattr(node, 'keywords', [])}

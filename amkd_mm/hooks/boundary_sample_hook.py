@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from .. import boundary_rows
 from ..attacks import AttackResult, build_attack
-from ..fast_teacher import FastTeacher
-from .pixel_space import PixelSpace
+from ..classifiers import to_logits
+from ..fast_teacher import FastTeacher, disable_checkpointing
+from ..pixel_space import PixelSpace
 from .training_span import Moment, check_moment, require_epochs, resolve
 
 
@@ -151,9 +152,9 @@ class BoundarySampleHook(Hook):
             )
         if getattr(model.data_preprocessor, 'batch_augments', None) is not None:
             raise ValueError(
-                'BoundarySampleHook cannot attack mixed images: remove `batch_augments` (Mixup, '
-                'CutMix) from the `data_preprocessor`, or `augments` from the `train_cfg` of '
-                '`model.architecture` it comes from'
+                'BoundarySampleHook cannot attack mixed images: set '
+                '`data_preprocessor.batch_augments=None`, which leaves out Mixup and CutMix, also '
+                'those in the `train_cfg` of `model.architecture`'
             )
         if self.by_epoch and (self.begin, self.end) != (0, 1):
             require_epochs(
@@ -162,13 +163,15 @@ class BoundarySampleHook(Hook):
             )
         self.algorithm = model
         self.teacher, self.student = model.teacher, model.student
-        self.ask_teacher = partial(self.teacher, mode='tensor')
+        self.ask_teacher = partial(ask, self.teacher)
         # MMRazor may train the teacher, or just the statistics of its batch norm.
         trained = getattr(model, 'teacher_trainable', False)
         kept = getattr(model, 'teacher_eval', False) or getattr(model, 'teacher_norm_eval', True)
+        if not trained:
+            disable_checkpointing(self.teacher)
         if kept and not trained:
             self.ask_teacher = getattr(model, 'fast_teacher', None) or FastTeacher(self.teacher)
-        self.ask_student = partial(self.student, mode='tensor')
+        self.ask_student = partial(ask, self.student)
         self.preprocessor = model.data_preprocessor
         self._checked = False
         if hasattr(model, 'expects_boundary_rows'):
@@ -355,6 +358,11 @@ class BoundarySampleHook(Hook):
             scalars['l2'] = perturbation.norm(dim=1).mean().item()
         for name, value in scalars.items():
             runner.message_hub.update_scalar(f'train/boundary/{name}', value)
+
+
+def ask(model: nn.Module, inputs: Tensor) -> Tensor:
+    """A classifier's logits, (N, K)."""
+    return to_logits(model(inputs, mode='tensor'))
 
 
 def discrepancy(teacher_logits: Tensor, student_logits: Tensor, labels: Tensor) -> Tensor:

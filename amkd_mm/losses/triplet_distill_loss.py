@@ -225,5 +225,5 @@ def check_shapes(
         if labels.dim() != 1 or len(labels) != len(rows):
             raise ValueError(
                 f'{name} must be one class index per row, ({len(rows)},), not '
-                f'{tuple(labels.shape)}; record data_idx=1 of the inputs of `head.loss_module`'
+                f"{tuple(labels.shape)}; record dict(type='Labels')"
             )

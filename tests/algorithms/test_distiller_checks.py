@@ -6,14 +6,12 @@ import amkd_mm  # noqa: F401
 
 # isort: split
 import pytest
-import torch
 from mmrazor.registry import MODELS
 from torch import nn
 
 from amkd_mm.algorithms import AMKD
 from amkd_mm.algorithms.distiller_checks import (
     check_cfg_path,
-    check_class_counts,
     check_distiller,
 )
 
@@ -190,22 +188,6 @@ def test_recorders_of_code_are_left_to_mmrazor():
 def test_distiller_without_anything():
     check_distiller(dict(type='ConfigurableDistiller'), nn.Identity(), nn.Identity())
     check_distiller(dict(student_recorders=None, connectors=None), nn.Identity(), nn.Identity())
-
-
-def test_class_counts():
-    with pytest.raises(ValueError) as error:
-        build(DISTILLER, teacher=classifier(7))
-    message = str(error.value)
-    assert 'the student has 4 classes and the teacher 7' in message
-    assert '`model.architecture.head.num_classes`' in message
-    assert '`model.teacher.head.num_classes`' in message
-
-
-def test_class_counts_that_are_not_declared():
-    network = MODELS.build(classifier())
-    check_class_counts(network, torch.nn.Linear(2, 7))
-    headless = MODELS.build({**classifier(), 'head': None})
-    check_class_counts(headless, network)
 
 
 def test_unknown_argument_is_an_error_with_a_suggestion():

@@ -164,7 +164,9 @@ def test_teacher_from_a_config_of_mmpretrain(save):
     assert_equal_weights(model.teacher, network)
     inputs = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
-        expected = network.eval()(inputs, mode='tensor')
+        # The images are not normalised, and the teacher's are.
+        normalized = network.data_preprocessor(dict(inputs=inputs), False)['inputs']
+        expected = network.eval()(normalized, mode='tensor')
         torch.testing.assert_close(model.eval().teacher(inputs, mode='tensor'), expected)
 
 

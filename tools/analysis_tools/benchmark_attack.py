@@ -25,7 +25,7 @@ from mmpretrain.registry import MODELS
 from amkd_mm.attacks import BoundarySearch, BSSAttack, attack_names, build_attack
 from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks.boundary_sample_hook import sample_target
-from amkd_mm.hooks.pixel_space import PixelSpace
+from amkd_mm.pixel_space import PixelSpace
 
 PUBLISHED = 'published BSS loop'
 NEWTON = 'Newton, 2% overshoot'

@@ -3,19 +3,17 @@ _base_ = ['./bss.py']
 model = dict(
     distiller=dict(
         student_recorders=dict(
-            # Pooled features, and (logits, labels) as the loss of the head gets them.
-            embedding=dict(type='ModuleOutputs', source='neck.gap'),
-            loss_inputs=dict(type='ModuleInputs', source='head.loss_module'),
+            # What the classifying layer gets: the pooled features of most networks.
+            embedding=dict(type='Embedding'),
+            labels=dict(type='Labels'),
         ),
         distill_losses=dict(loss_triplet=dict(type='TripletDistillLoss')),
         loss_forward_mappings=dict(
             loss_triplet=dict(
                 anchor=dict(recorder='embedding', from_student=True, record_idx=1),
-                anchor_labels=dict(
-                    recorder='loss_inputs', from_student=True, record_idx=1, data_idx=1
-                ),
+                anchor_labels=dict(recorder='labels', from_student=True, record_idx=1),
                 reference=dict(recorder='embedding', from_student=True),
-                reference_labels=dict(recorder='loss_inputs', from_student=True, data_idx=1),
+                reference_labels=dict(recorder='labels', from_student=True),
             )
         ),
     )

@@ -5,9 +5,8 @@ model = dict(
     type='AMKD',
     distiller=dict(
         type='ConfigurableDistiller',
-        # The output of the head is the logits.
-        student_recorders=dict(logits=dict(type='ModuleOutputs', source='head')),
-        teacher_recorders=dict(logits=dict(type='ModuleOutputs', source='head')),
+        student_recorders=dict(logits=dict(type='Logits')),
+        teacher_recorders=dict(logits=dict(type='Logits')),
         distill_losses=dict(loss_kl=dict(type='KLDivergence', tau=3)),
         loss_forward_mappings=dict(
             loss_kl=dict(

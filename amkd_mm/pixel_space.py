@@ -30,6 +30,7 @@ class PixelSpace:
         else:
             device = preprocessor.device
             self.mean, self.std = torch.zeros(1, device=device), torch.ones(1, device=device)
+        self.divisor = getattr(preprocessor, 'pad_size_divisor', 1)
 
     def swap(self, images: Tensor) -> Tensor:
         """BGR to RGB and back, where the preprocessor does it."""
@@ -46,9 +47,8 @@ class PixelSpace:
 
     def pad(self, inputs: Tensor) -> Tensor:
         """Pad right and bottom to the preprocessor's ``pad_size_divisor``; differentiable."""
-        divisor = getattr(self.preprocessor, 'pad_size_divisor', 1)
         height, width = inputs.shape[-2:]
-        margin = (0, -width % divisor, 0, -height % divisor)
+        margin = (0, -width % self.divisor, 0, -height % self.divisor)
         if not any(margin):
             return inputs
         return F.pad(inputs, margin, value=float(self.preprocessor.pad_value))

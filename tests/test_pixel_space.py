@@ -5,7 +5,7 @@ import torch
 from mmengine.model import BaseDataPreprocessor, ImgDataPreprocessor
 from mmpretrain.models import ClsDataPreprocessor
 
-from amkd_mm.hooks.pixel_space import PixelSpace
+from amkd_mm.pixel_space import PixelSpace
 
 COLOUR = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 GRAY = dict(mean=[33.0], std=[79.0])

@@ -1,0 +1,91 @@
+"""What AMKD changes on teacher and student before it trains them."""
+
+import logging
+from collections.abc import Sequence
+from copy import deepcopy
+
+from mmengine.logging import print_log
+from mmengine.model import BaseDataPreprocessor
+from mmpretrain.models.classifiers import HuggingFaceClassifier, TimmClassifier
+from mmrazor.registry import MODELS
+from torch import nn
+
+from ..classifiers import num_classes
+from ..teacher_inputs import TeacherInputs
+
+DEFAULT_PREPROCESSOR = 'mmpretrain.ClsDataPreprocessor'
+
+
+def build_preprocessor(settings: dict) -> BaseDataPreprocessor:
+    """Build a data preprocessor; as in MMPretrain, ``type`` may be left out."""
+    return MODELS.build({'type': DEFAULT_PREPROCESSOR, '_scope_': 'mmpretrain', **settings})
+
+
+def keep_weights(model: nn.Module) -> None:
+    """Keep the Runner from drawing weights anew that a library has already set.
+
+    The Runner calls ``init_weights`` of the networks of timm too, also of pretrained ones.
+    """
+    if isinstance(model, (TimmClassifier, HuggingFaceClassifier)):
+        model._is_init = True
+
+
+def adopt_batch_augments(preprocessor: nn.Module, student: nn.Module) -> None:
+    """Let the preprocessor mix images as the student's own would (Mixup, CutMix).
+
+    MMPretrain puts ``train_cfg.augments`` of a classifier into its preprocessor, for which MMRazor
+    has no use where the config has a ``data_preprocessor`` of its own.
+    """
+    own = student.data_preprocessor
+    augments = getattr(own, 'batch_augments', None)
+    if augments is None or own is preprocessor:
+        return
+    preprocessor.batch_augments = augments
+    preprocessor.to_onehot = True
+    preprocessor.num_classes = preprocessor.num_classes or num_classes(student)
+
+
+def adapt_inputs(
+    teacher: nn.Module,
+    preprocessor: BaseDataPreprocessor,
+    written: dict | None,
+    recorded: dict | None,
+    size: int | Sequence[int] | None,
+) -> TeacherInputs:
+    """Give the teacher the inputs it was trained on, whatever the student gets.
+
+    Args:
+        teacher (nn.Module): Changed in place, and gets the preprocessor of the student.
+        preprocessor (BaseDataPreprocessor): The student's.
+        written (dict, optional): ``model.teacher.data_preprocessor`` of the config.
+        recorded (dict, optional): What the teacher's checkpoint says.
+        size (int | Sequence[int], optional): Height and width the teacher expects.
+
+    Returns:
+        TeacherInputs: What the teacher now does first, if there is anything to do.
+    """
+    own = teacher.data_preprocessor
+    source = '`model.teacher`'
+    if written is not None:
+        if recorded is not None:
+            both = build_preprocessor(written), build_preprocessor(recorded)
+            if TeacherInputs(*both).renormalizes:
+                print_log(
+                    f'`model.teacher.data_preprocessor` is {written}, which is used, but the '
+                    f'teacher was trained with {recorded}, as its checkpoint says',
+                    logger='current',
+                    level=logging.WARNING,
+                )
+    elif recorded is not None:
+        own, source = build_preprocessor(recorded), 'the checkpoint of the teacher'
+    elif not getattr(own, '_enable_normalize', False):
+        # Nothing is known of it: a teacher written out in a config usually names none.
+        own = preprocessor
+    inputs = TeacherInputs(preprocessor, own, size)
+    if inputs.renormalizes or inputs.size:
+        inputs.attach(teacher)
+    if inputs.renormalizes:
+        print_log(f'The inputs of the teacher are normalised as {source} says', logger='current')
+    # Or a validation of the teacher would normalise twice. A copy, for it has the teacher's mode.
+    teacher.data_preprocessor = deepcopy(preprocessor)
+    return inputs

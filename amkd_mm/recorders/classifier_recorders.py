@@ -1,0 +1,126 @@
+"""Recorders of what every classifier has: logits, embedding, labels."""
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
+from mmrazor.registry import TASK_UTILS
+from torch import Tensor, nn
+
+from ..classifiers import find_outputs, to_embedding
+
+
+class ClassifierRecorder(BaseRecorder):
+    """Records once in each forward call of a classifier, and needs no ``source``.
+
+    To be named without ``Recorder``, as all of MMRazor's: ``dict(type='Logits')``.
+
+    Raises:
+        ValueError: If the model classifies several labels or tasks, or has no class scores.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(source='')
+        self.sources: tuple[str, ...] = ()
+        """Names of the modules it looks into, once it knows the model; '' is the model."""
+        self._recording = False
+
+    def prepare_from_model(self, model: nn.Module | None = None) -> None:
+        """Find what to record in the model."""
+        self.sources = self.find_sources(model)
+        modules = dict(model.named_modules())
+        for source in self.sources:
+            modules[source].register_forward_hook(self.forward_hook)
+
+    @abstractmethod
+    def find_sources(self, model: nn.Module) -> tuple[str, ...]:
+        """Names of the modules whose calls are to be seen."""
+
+    @abstractmethod
+    def record(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
+        """Append to ``data_buffer`` what a call of such a module gives."""
+
+    def forward_hook(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
+        """See a module's call."""
+        if self._recording:
+            self.record(module, inputs, outputs)
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        self._recording = True
+
+    def __exit__(self, exc_type, exc_value, traceback) -> None:
+        super().__exit__(exc_type, exc_value, traceback)
+        self._recording = False
+
+
+@TASK_UTILS.register_module()
+class LogitsRecorder(ClassifierRecorder):
+    """Records the logits, (N, K): the scores whose softmax the classifier predicts.
+
+    Those of several branches are summed as in the prediction, and the margin that ArcFace adds
+    while training is left out.
+    """
+
+    def find_sources(self, model: nn.Module) -> tuple[str, ...]:
+        """See :class:`ClassifierRecorder`."""
+        scores, self._to_logits, _ = find_outputs(model)
+        return (scores,)
+
+    def record(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
+        """See :class:`ClassifierRecorder`."""
+        self.data_buffer.append(self._to_logits(outputs))
+
+
+@TASK_UTILS.register_module()
+class EmbeddingRecorder(ClassifierRecorder):
+    """Records the embedding, (N, D): what the layer that makes the class scores gets.
+
+    Feature maps are averaged, and several layers' features (of distilled tokens, or of branches)
+    concatenated.
+    """
+
+    def find_sources(self, model: nn.Module) -> tuple[str, ...]:
+        """See :class:`ClassifierRecorder`."""
+        self._found: list[Tensor] = []
+        return find_outputs(model).layers
+
+    def record(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
+        """See :class:`ClassifierRecorder`."""
+        self._found.append(inputs[0])
+        if len(self._found) == len(self.sources):
+            self.data_buffer.append(to_embedding(self._found))
+            self._found = []
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        # A step before may have failed between two layers.
+        self._found = []
+
+
+@TASK_UTILS.register_module()
+class LabelsRecorder(ClassifierRecorder):
+    """Records the labels, (N,) int64, that the classifier is given with the images.
+
+    Raises:
+        TypeError: If the data samples have no single label each, or Mixup or CutMix mixed them.
+    """
+
+    def find_sources(self, model: nn.Module) -> tuple[str, ...]:
+        """See :class:`ClassifierRecorder`."""
+        return ('',)
+
+    def record(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
+        """See :class:`ClassifierRecorder`."""
+        images, data_samples = inputs
+        labels = [sample.get('gt_label') for sample in data_samples]
+        if any(label is None or label.numel() != 1 for label in labels):
+            raise TypeError('dict(type="Labels") needs samples with one `gt_label` each')
+        scores = [sample.get('gt_score') for sample in data_samples]
+        if any(score is not None and score.max() < 1 for score in scores):
+            raise TypeError(
+                'dict(type="Labels") needs images of one class each: set '
+                '`data_preprocessor.batch_augments=None` to leave out Mixup and CutMix'
+            )
+        self.data_buffer.append(torch.cat([label.reshape(1) for label in labels]).to(images.device))
