@@ -32,6 +32,8 @@ EXTRAS_REQUIRE = {
     # MMRazor 1.0.0 refuses MMCV > 2.1.0. An extra, because mmcv-lite would overwrite the files of
     # a full `mmcv` that is already installed.
     'mmcv': ['mmcv-lite>=2.0.0,<=2.1.0'],
+    # Networks of timm as teachers and students, by MMPretrain's TimmClassifier and TIMMBackbone.
+    'timm': ['timm'],
     'test': ['pytest>=7.0'],
     # Each minor release of ruff may format differently.
     'dev': ['pytest>=7.0', 'ruff>=0.17,<0.18'],

@@ -23,7 +23,7 @@ class TeacherInputs(nn.Module):
             images.
 
     Raises:
-        ValueError: If the preprocessors pad differently, or their numbers of channels differ.
+        ValueError: If the preprocessors pad differently.
     """
 
     def __init__(
@@ -42,16 +42,10 @@ class TeacherInputs(nn.Module):
             )
         self.swaps = given.swaps_channels != wanted.swaps_channels
         self.size = (size, size) if isinstance(size, int) else size and tuple(size)
-        numbers = (given.mean, given.std, wanted.mean, wanted.std)
-        channels = {len(values) for values in numbers} - {1}
-        if len(channels) > 1:
-            raise ValueError(
-                'the images of student and teacher have different numbers of channels: the '
-                f'means of their data preprocessors have {len(given.mean)} and {len(wanted.mean)}'
-            )
         # (x s + m - m') / s' as x a + b; channels in the student's order.
         mean, std, new_mean, new_std = (
-            values.detach().cpu().double().reshape(-1, 1, 1) for values in numbers
+            values.detach().cpu().double().reshape(-1, 1, 1)
+            for values in (given.mean, given.std, wanted.mean, wanted.std)
         )
         if self.swaps:
             new_mean, new_std = new_mean.flip(0), new_std.flip(0)

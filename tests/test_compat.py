@@ -645,6 +645,7 @@ def test_distributions_named_unlike_their_package_are_found():
 
 
 def test_apply_again_changes_nothing():
+    from mmpretrain.models.backbones import LeNet5
     from mmrazor.models.algorithms.base import BaseAlgorithm
 
     def state():
@@ -657,6 +658,7 @@ def test_apply_again_changes_nothing():
             package_utils.is_installed,
             package_utils.get_installed_path,
             Config._get_cfg_path,
+            LeNet5.forward,
         )
 
     before = state()
@@ -675,3 +677,33 @@ def test_no_warning_of_missing_operators():
     )
     assert run.returncode == 0, run.stderr
     assert 'MultiScaleDeformableAttention' not in run.stderr
+
+
+def test_lenet_classifies_a_single_image():
+    from mmpretrain.models.backbones import LeNet5
+
+    network = LeNet5(num_classes=7)
+    images = torch.randn(3, 1, 32, 32)
+    (together,) = network(images)
+    for image, expected in zip(images, together, strict=True):
+        (scores,) = network(image[None])
+        torch.testing.assert_close(scores, expected[None])
+    # As a backbone it is as it was.
+    assert LeNet5()(images[:1])[0].shape == (1, 120, 1, 1)
+
+
+def test_a_wrapped_classifier_is_saved_and_loaded_alone_and_within_another_model():
+    pytest.importorskip('timm')
+    from mmpretrain.models.classifiers import TimmClassifier
+
+    def build():
+        config = dict(model_name='resnet18', num_classes=3)
+        return TimmClassifier(**config), torch.nn.Linear(2, 2)
+
+    for part in (lambda models: models[0], torch.nn.ModuleList):
+        saved, loaded = part(build()), part(build())
+        loaded.load_state_dict(saved.state_dict())
+        for key, value in loaded.state_dict().items():
+            assert torch.equal(value, saved.state_dict()[key]), key
+    # Alone it has the keys of timm.
+    assert 'conv1.weight' in build()[0].state_dict()

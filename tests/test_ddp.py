@@ -28,26 +28,36 @@ BATCH_SIZE = 8
 STAY = dict(type='BSSAttack', num_steps=1, step_size=1e-6)
 
 
+class SyncBatchNorm(nn.BatchNorm2d):
+    """Waits for all processes in each forward pass while training, as PyTorch's does on GPUs."""
+
+    def forward(self, inputs):
+        if self.training:
+            rows = torch.tensor(len(inputs))
+            torch.distributed.all_reduce(rows)
+        return super().forward(inputs)
+
+
 class Backbone(BaseModule):
     """A network whose samples do not see each other.
 
     Batch norm would normalise each process's half of the batch on its own.
     """
 
-    def __init__(self):
+    def __init__(self, norm):
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten()
+            nn.Conv2d(3, 8, 3), norm, nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten()
         )
 
     def forward(self, inputs):
         return (self.layers(inputs),)
 
 
-def classifier(seed):
+def classifier(seed, norm=None):
     torch.manual_seed(seed)
     model = ImageClassifier(
-        backbone=Backbone(),
+        backbone=Backbone(norm or nn.GroupNorm(2, 8)),
         head=dict(
             _scope_='mmpretrain',
             type='LinearClsHead',
@@ -64,17 +74,22 @@ def classifier(seed):
     return model
 
 
-def make_amkd():
+def make_amkd(norm=None, connectors=None):
+    """KD on clean and on boundary rows; a connector is used by the loss of the boundary rows."""
+
     def mapping(index):
         return dict(
             preds_S=dict(recorder='logits', from_student=True, record_idx=index),
             preds_T=dict(recorder='logits', from_student=False, record_idx=index),
         )
 
-    logits = dict(logits=dict(type='ModuleOutputs', source='head'))
+    logits = dict(logits=dict(type='Logits'))
+    boundary = mapping(1)
+    if connectors:
+        boundary['preds_S']['connector'] = next(iter(connectors))
     return AMKD(
         teacher=classifier(0),
-        architecture=classifier(1),
+        architecture=classifier(1, norm),
         # Means over the samples of a process. A triplet loss would not do here: it compares the
         # samples of a batch, so that a half of it has other triplets.
         distiller=dict(
@@ -86,7 +101,8 @@ def make_amkd():
                 loss_kl=dict(type='KLDivergence', tau=3),
                 loss_boundary=dict(type='KLDivergence', tau=3, loss_weight=2.0),
             ),
-            loss_forward_mappings=dict(loss_kl=mapping(0), loss_boundary=mapping(1)),
+            connectors=connectors,
+            loss_forward_mappings=dict(loss_kl=mapping(0), loss_boundary=boundary),
         ),
     )
 
@@ -140,9 +156,9 @@ class GradientKeeper(OptimWrapper):
         super().step(**kwargs)
 
 
-def train(folder, name, distributed, batch_size, hook, epochs=1, repeat=1):
+def train(folder, name, distributed, batch_size, hook, epochs=1, repeat=1, **model):
     """Train in a Runner: gradients of the last step, choices of all, mean losses of the last."""
-    model = make_amkd()
+    model = make_amkd(**model)
     wrapper, spy = GradientKeeper(model), Spy()
     runner = Runner(
         model=model,
@@ -200,6 +216,17 @@ def work(rank, folder):
     )
     for name in ('first', 'second'):
         found[name] = train(folder, name, True, BATCH_SIZE, choices, epochs=4, repeat=2)
+    # Only the first process has boundary samples.
+    one_sided = dict(attack=STAY, num_samples=3, student_correct=False, keep_unreached=rank == 0)
+    projection = dict(
+        type='TorchNNConnector',
+        module_name='Linear',
+        module_args=dict(in_features=NUM_CLASSES, out_features=NUM_CLASSES),
+    )
+    uneven = dict(epochs=3, connectors=dict(projection=projection))
+    found['uneven'] = train(folder, 'uneven', True, BATCH_SIZE, one_sided, **uneven)
+    uneven['norm'] = SyncBatchNorm(8)
+    found['synchronised'] = train(folder, 'synchronised', True, BATCH_SIZE, one_sided, **uneven)
     torch.save(found, folder / f'rank{rank}.pt')
 
 
@@ -279,6 +306,23 @@ def test_processes_choose_differently_and_a_rerun_the_same(results):
     # The same images in the same order, so that equal generators would make equal choices.
     assert len(first[0]) == len(first[1]) == 4
     assert all(here != there for here, there in zip(*first, strict=True))
+
+
+def test_boundary_samples_in_one_process_only(results):
+    """The other does not use the connector, and the processes wait for its gradient."""
+    losses = [result['uneven']['losses'] for result in results]
+    assert 'train/distill.loss_boundary' in losses[0]
+    assert 'train/distill.loss_boundary' not in losses[1]
+    drawn = [result['uneven']['drawn'] for result in results]
+    assert all(drawn[0]) and not any(drawn[1])
+
+
+def test_synchronised_batch_norm_gets_boundary_samples_in_all_processes_or_in_none(results):
+    first, second = (result['synchronised'] for result in results)
+    assert all(first['drawn']) and not any(second['drawn'])
+    assert 'train/distill.loss_boundary' not in first['losses']
+    for name, gradient in first['gradients'].items():
+        assert torch.equal(gradient, second['gradients'][name])
 
 
 if __name__ == '__main__':

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+from mmengine.dist import all_reduce, get_world_size
 from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.structures import BaseDataElement
 from mmrazor.models import BaseAlgorithm, SingleTeacherDistill
@@ -102,6 +103,8 @@ class AMKD(SingleTeacherDistill):
             check_exists(teacher_ckpt)
         trained = kwargs.get('teacher_trainable', False)
         written = teacher.get('data_preprocessor') if isinstance(teacher, dict) else None
+        # Building a model adds to it.
+        written = written and dict(written)
         student = MODELS.build(architecture) if isinstance(architecture, dict) else architecture
         teacher = MODELS.build(teacher) if isinstance(teacher, dict) else teacher
         check_pair(student, teacher, trained)
@@ -187,7 +190,7 @@ class AMKD(SingleTeacherDistill):
         clean, boundary = split(batch_inputs, data_samples)
         # Rows that no loss reads would only cost time and disturb batch norm.
         read = self.boundary_losses and not self.distillation_stopped
-        passes = [clean, boundary] if len(boundary[0]) and read else [clean]
+        passes = [clean, boundary] if read and self._has_rows(boundary[0]) else [clean]
 
         losses = dict()
         if self._teacher_is_fast:
@@ -215,7 +218,32 @@ class AMKD(SingleTeacherDistill):
             skipped = [] if len(passes) == 2 else self._losses_without_records()
             self._warn_without_boundary_rows(skipped)
             losses.update(add_prefix(self._distill_losses(skipped), 'distill'))
+        if get_world_size() > 1 and (self.distillation_stopped or skipped):
+            self._touch_distiller(losses)
         return losses
+
+    def _has_rows(self, inputs: Tensor) -> bool:
+        """Whether there are rows; where batch norm is synchronised, in each of the processes.
+
+        It waits for all of them in every forward pass.
+        """
+        has_rows = len(inputs) > 0
+        if get_world_size() == 1 or not has_sync_batch_norm(self.student):
+            return has_rows
+        everywhere = torch.tensor(int(has_rows), device=inputs.device)
+        all_reduce(everywhere, 'min')
+        return bool(everywhere)
+
+    def _touch_distiller(self, losses: dict[str, Tensor]) -> None:
+        """Let a loss depend, by zero, on the distiller's parameters, such as a connector's.
+
+        Processes that average gradients wait for those of every parameter, also in steps in which
+        no loss uses it.
+        """
+        name = next((name for name in losses if 'loss' in name), None)
+        for parameter in self.distiller.parameters():
+            if name and parameter.requires_grad:
+                losses[name] = losses[name] + 0 * parameter.sum()
 
     def _run_teacher(self, inputs: Tensor, data_samples: list[BaseDataElement]):
         """Losses of a teacher that is trained, otherwise logits."""
@@ -289,6 +317,11 @@ class AMKD(SingleTeacherDistill):
                 "makes any: add dict(type='mmrazor.BoundarySampleHook', ...) to `custom_hooks`",
                 stacklevel=2,
             )
+
+
+def has_sync_batch_norm(model: nn.Module) -> bool:
+    """Whether a model has PyTorch's or MMCV's synchronised batch norm."""
+    return any(type(module).__name__ == 'SyncBatchNorm' for module in model.modules())
 
 
 @contextmanager

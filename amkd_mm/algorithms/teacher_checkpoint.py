@@ -118,7 +118,9 @@ def recorded_preprocessor(checkpoint: dict) -> dict | None:
 
 
 def entries(node: ast.AST | None) -> dict[str, ast.AST]:
-    """The entries of ``dict(key=value)`` or ``{'key': value}``, not yet evaluated."""
+    """The entries of ``dict(key=value)`` or ``dict({'key': value})``, not yet evaluated."""
+    if isinstance(node, ast.Call) and node.args:
+        (node, *_) = node.args
     if isinstance(node, ast.Dict):
         keys = [getattr(key, 'value', None) for key in node.keys]
         return dict(zip(keys, node.values, strict=True))

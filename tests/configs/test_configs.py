@@ -8,6 +8,7 @@ from pathlib import Path
 import mmrazor
 import pytest
 import torch
+import torch.nn.functional as F
 import yaml
 from mmengine.config import Config
 from mmengine.dataset import Compose
@@ -15,9 +16,11 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import save_checkpoint
 from mmpretrain.registry import DATASETS
+from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
 
 import amkd_mm  # noqa: F401
+from amkd_mm import boundary_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / 'configs').glob('[a-z]*/*.py'))
@@ -169,3 +172,50 @@ def test_trains_under_mmrazors_own_tool(tmp_path):
     assert run.returncode == 0, run.stderr
     assert 'teacher.accuracy/top1' in run.stdout
     assert (tmp_path / 'epoch_1.pth').exists()
+
+
+def cifar_resnet(depth, num_classes=10):
+    return dict(
+        _scope_='mmpretrain',
+        type='ImageClassifier',
+        backbone=dict(type='CifarResNet', depth=depth),
+        neck=dict(type='GlobalAveragePooling'),
+        head=dict(type='LinearClsHead', num_classes=num_classes, in_channels=64),
+    )
+
+
+def test_embeddings_of_different_width_and_a_feature_loss():
+    """The distances are measured in the teacher's space, by the losses' own definition."""
+    torch.manual_seed(0)
+    config = Config.fromfile(ROOT / 'configs/_base_/distillers/feature.py').model
+    teacher = dict(
+        cifar_resnet(8),
+        backbone=dict(type='ResNet_CIFAR', depth=18, base_channels=4, stem_channels=4),
+        head=dict(type='LinearClsHead', num_classes=10, in_channels=32),
+    )
+    connector = config.distiller.connectors.embedding
+    connector.module_args = dict(in_features=64, out_features=32)
+    model = MODELS.build(dict(config, architecture=cifar_resnet(8), teacher=teacher)).train()
+    inputs = torch.randn(10, 3, 32, 32)
+    samples = [DataSample().set_gt_label(index % 2) for index in range(10)]
+    samples = samples[:6] + [boundary_rows.mark(sample, 5) for sample in samples[6:]]
+    losses = model.loss(inputs, samples)
+
+    def records(side, index):
+        recorders = getattr(model.distiller, f'{side}_recorders')
+        return recorders.get_recorder('embedding').get_record_data(index)
+
+    connect = model.distiller.connectors['embedding'].func
+    assert connect.weight.shape == (32, 64) and not records('teacher', 0).requires_grad
+    ours = F.normalize(connect(records('student', 0)), dim=1)
+    theirs = F.normalize(records('teacher', 0), dim=1)
+    feature = (ours - theirs).square().sum(1).mean()
+    torch.testing.assert_close(losses['distill.loss_feature'], feature)
+
+    labels = torch.tensor([sample.gt_label.item() for sample in samples])
+    hinges = []
+    for anchor, label in zip(connect(records('student', 1)), labels[6:], strict=True):
+        distances = (F.normalize(anchor, dim=0) - theirs).norm(dim=1)
+        same = labels[:6] == label
+        hinges.append(F.relu(distances[same].mean() - distances[~same].min() + 0.3))
+    torch.testing.assert_close(losses['distill.loss_triplet'], torch.stack(hinges).mean())

@@ -1,0 +1,119 @@
+"""What cannot be distilled is an error that names the key to change."""
+
+import amkd_mm  # noqa: F401
+
+# isort: split
+import pytest
+from mmpretrain.registry import MODELS
+from mmrazor.registry import MODELS as RAZOR_MODELS
+
+from amkd_mm.algorithms.pair_checks import check_pair
+
+
+def classifier(num_classes=4, **changes):
+    model = dict(
+        _scope_='mmpretrain',
+        type='ImageClassifier',
+        backbone=dict(type='CifarResNet', depth=8),
+        neck=dict(type='GlobalAveragePooling'),
+        head=dict(type='LinearClsHead', num_classes=num_classes, in_channels=64),
+    )
+    return model | changes
+
+
+def vgg(num_classes):
+    backbone = dict(type='VGG', depth=11, num_classes=num_classes)
+    return classifier(backbone=backbone, neck=None, head=dict(type='ClsHead'))
+
+
+def head(kind, **kwargs):
+    return dict(type=kind, num_classes=4, in_channels=64, **kwargs)
+
+
+def error_of(student=None, teacher=None, **kwargs):
+    config = dict(
+        type='AMKD',
+        _scope_='mmrazor',
+        architecture=student or classifier(),
+        teacher=teacher or classifier(),
+        distiller=dict(type='ConfigurableDistiller'),
+    )
+    with pytest.raises(ValueError) as error:
+        RAZOR_MODELS.build(config | kwargs)
+    return str(error.value)
+
+
+def test_class_counts():
+    message = error_of(teacher=classifier(7))
+    assert 'the student has 4 classes and the teacher 7' in message
+    assert '`model.architecture.head.num_classes`' in message
+    assert '`model.teacher.head.num_classes`' in message
+
+
+def test_class_counts_elsewhere_in_the_config():
+    message = error_of(student=vgg(10), teacher=vgg(11))
+    assert 'the student has 10 classes and the teacher 11' in message
+    assert '`model.architecture.backbone.num_classes`' in message
+    assert '`model.teacher.backbone.num_classes`' in message
+    other = dict(_scope_='mmpretrain', type='TorchVisionClassifier', model_name='alexnet')
+    message = error_of(teacher=dict(other, num_classes=9))
+    assert 'the teacher 9' in message and '`model.teacher.num_classes`' in message
+
+
+def test_one_class():
+    message = error_of(student=classifier(1), teacher=classifier(1))
+    assert '`model.architecture.head.num_classes` is 1' in message
+
+
+@pytest.mark.parametrize('side', ['student', 'teacher'])
+def test_several_labels_or_tasks_per_image(side):
+    key = dict(student='model.architecture.head', teacher='model.teacher.head')[side]
+    multi_label = classifier(head=head('MultiLabelLinearClsHead'))
+    message = error_of(**{side: multi_label})
+    assert f'{key}: MultiLabelLinearClsHead' in message and 'LinearClsHead' in message
+    tasks = dict(a=dict(type='LinearClsHead', num_classes=4))
+    multi_task = classifier(head=dict(type='MultiTaskHead', task_heads=tasks, in_channels=64))
+    assert f'{key}: MultiTaskHead' in error_of(**{side: multi_task})
+
+
+@pytest.mark.parametrize('side', ['student', 'teacher'])
+def test_no_head(side):
+    key = dict(student='model.architecture.head', teacher='model.teacher.head')[side]
+    assert f'{key} is missing' in error_of(**{side: classifier(head=None)})
+
+
+@pytest.mark.parametrize('kind', ['LeViTClsHead', 'EfficientFormerClsHead'])
+def test_distillation_tokens_that_mmpretrain_cannot_train(kind):
+    distilled = classifier(head=head(kind))
+    message = error_of(student=distilled)
+    assert kind in message and '`model.architecture.head.distillation=False`' in message
+    # As a teacher it is not trained.
+    plain = MODELS.build(classifier(head=head(kind, distillation=False)))
+    check_pair(plain, MODELS.build(distilled))
+    message = error_of(teacher=distilled, teacher_trainable=True)
+    assert '`model.teacher.head.distillation=False`' in message
+
+
+def test_a_loss_for_another_number_of_classes():
+    loss = dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=1000)
+    smooth = classifier(head=head('LinearClsHead', loss=loss))
+    message = error_of(student=smooth)
+    assert 'model.architecture.head.loss.num_classes is 1000' in message and '4 classes' in message
+    check_pair(MODELS.build(classifier()), MODELS.build(smooth))
+
+
+def test_recorders_of_what_is_not_known():
+    import torch
+    from mmengine.model import BaseModel
+
+    class Unknown(BaseModel):
+        def forward(self, inputs, data_samples=None, mode='tensor'):
+            return torch.zeros(len(inputs), 4)
+
+    distiller = dict(
+        type='ConfigurableDistiller',
+        teacher_recorders=dict(logits=dict(type='Logits')),
+        student_recorders=dict(embedding=dict(type='Embedding')),
+    )
+    message = error_of(teacher=Unknown(), distiller=distiller)
+    assert 'model.distiller.teacher_recorders.logits' in message and 'ModuleOutputs' in message

@@ -1,0 +1,66 @@
+"""TorchVisionClassifier against torchvision's own networks."""
+
+import amkd_mm  # noqa: F401
+
+# isort: split
+import pytest
+import torch
+import torchvision
+from mmengine.runner.checkpoint import load_state_dict
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from torch import nn
+
+K = 5
+
+
+def build(model_name='resnet18', **kwargs):
+    torch.manual_seed(0)
+    config = dict(type='TorchVisionClassifier', model_name=model_name, num_classes=K, **kwargs)
+    return MODELS.build(config).eval()
+
+
+@pytest.mark.parametrize('name', ['resnet18', 'squeezenet1_1', 'googlenet'])
+def test_checkpoints_of_torchvision_load_and_give_the_same(name):
+    network = torchvision.models.get_model(name, num_classes=K).eval()
+    weights = network.state_dict()
+    if name == 'googlenet':
+        weights = {key: value for key, value in weights.items() if not key.startswith('aux')}
+    model = build(name)
+    model.load_state_dict(weights)
+    assert model.state_dict().keys() == weights.keys()
+    images = torch.randn(2, 3, 64, 64)
+    torch.testing.assert_close(model(images, mode='tensor'), network(images))
+
+
+def test_inside_another_model():
+    """As the teacher of an algorithm it is saved and loaded with the algorithm."""
+    first = nn.ModuleDict(dict(other=nn.Linear(2, 2), teacher=build()))
+    second = nn.ModuleDict(dict(other=nn.Linear(2, 2), teacher=build()))
+    with torch.no_grad():
+        for parameter in first.parameters():
+            parameter.normal_()
+    weights = first.state_dict()
+    load_state_dict(second, dict(weights), strict=True)
+    for key, value in second.state_dict().items():
+        assert torch.equal(value, weights[key]), key
+
+
+def test_loss_and_prediction():
+    model = build(data_preprocessor=dict(mean=[1.0] * 3, std=[2.0] * 3))
+    images = torch.randn(2, 3, 32, 32)
+    samples = [DataSample().set_gt_label(label) for label in (1, 4)]
+    logits = model.model(images)
+    expected = nn.functional.cross_entropy(logits, torch.tensor([1, 4]))
+    torch.testing.assert_close(model(images, samples, mode='loss')['loss'], expected)
+    predicted = torch.stack([sample.pred_score for sample in model(images, mode='predict')])
+    torch.testing.assert_close(predicted, logits.softmax(1))
+    assert model.data_preprocessor.std.flatten().tolist() == [2.0] * 3
+
+
+def test_unknown_names():
+    with pytest.raises(ValueError, match=r"'resnet181'.*'resnet18'"):
+        build('resnet181')
+    # No classifier
+    with pytest.raises(ValueError, match='fcn_resnet50'):
+        build('fcn_resnet50')
