@@ -34,6 +34,7 @@ def apply():
     """Apply every repair. Calling it again changes nothing."""
     replace_quantization()
     disable_nested_inplace()
+    keep_recorded_outputs()
     allow_runner_checkpoints()
     restrict_downloaded_checkpoints()
     locate_packages_by_import()
@@ -119,6 +120,33 @@ def _set_module_inplace_false(self, architecture, varstr):
         # A submodule or a tensor may also be called `inplace`.
         if isinstance(inplace, int) and inplace:
             module.inplace = False
+
+
+def keep_recorded_outputs():
+    """A recorded batch norm is that plus the shortcut: ``out += identity`` overwrites the record.
+
+    MMRazor 1.0.0 records the tensor itself, and MMPretrain's residual blocks add in place. Here the
+    network goes on with a copy.
+    """
+    from mmrazor.models.task_modules.recorder import ModuleOutputsRecorder
+
+    ModuleOutputsRecorder.forward_hook = _record_outputs
+
+
+def _record_outputs(self, module, inputs, outputs):
+    """Forward hook of ``ModuleOutputsRecorder``: record the outputs, and pass on copies."""
+    if self.recording:
+        self.data_buffer.append(outputs)
+        return _copy_tensors(outputs)
+
+
+def _copy_tensors(outputs):
+    """Copies of a tensor, or of those in a tuple or list; anything else as it is."""
+    if isinstance(outputs, torch.Tensor):
+        return outputs.clone()
+    if type(outputs) in (tuple, list):
+        return type(outputs)(map(_copy_tensors, outputs))
+    return outputs
 
 
 # --- Checkpoints ----------------------------------------------------------------------------------

@@ -237,9 +237,11 @@ def test_first_record_is_clean_and_second_is_boundary(student):
         records(model, student, 'out', 2)
 
 
-@pytest.mark.parametrize('source', ['backbone.bn1', 'backbone.layer1.0.bn1'])
-def test_activations_in_place_do_not_change_a_record(source):
-    """MMPretrain's ReLU overwrites its input."""
+@pytest.mark.parametrize(
+    'source', ['backbone.bn1', 'backbone.layer1.0.bn1', 'backbone.layer1.0.bn2']
+)
+def test_what_works_in_place_does_not_change_a_record(source):
+    """MMPretrain's ReLU overwrites its input, and so does its addition of the shortcut."""
     resnet = classifier(norm='BN')
     resnet['backbone'] = dict(
         type='ResNet_CIFAR', depth=18, base_channels=4, stem_channels=4, norm_eval=True
@@ -264,9 +266,11 @@ def test_activations_in_place_do_not_change_a_record(source):
     for student, network in ((True, model.student), (False, model.teacher)):
         for idx, images in enumerate([inputs[:7], inputs[7:]]):
             x = network.backbone.norm1(network.backbone.conv1(images))
+            block = network.backbone.layer1[0]
             if source != 'backbone.bn1':
-                block = network.backbone.layer1[0]
                 x = block.norm1(block.conv1(x.relu()))
+            if source == 'backbone.layer1.0.bn2':
+                x = block.norm2(block.conv2(x.relu()))
             assert (x < 0).any()
             torch.testing.assert_close(records(model, student, 'norm', idx), x)
 
