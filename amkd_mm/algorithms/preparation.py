@@ -79,8 +79,14 @@ def adapt_inputs(
     elif recorded is not None:
         own, source = build_preprocessor(recorded), 'the checkpoint of the teacher'
     elif not getattr(own, '_enable_normalize', False):
-        # Nothing is known of it: a teacher written out in a config usually names none.
         own = preprocessor
+        print_log(
+            'Neither the config nor the checkpoint says how the images of the teacher were '
+            'normalised: it gets those of the student. If it was trained on others, set '
+            '`model.teacher.data_preprocessor=dict(mean=..., std=..., to_rgb=...)`',
+            logger='current',
+            level=logging.WARNING,
+        )
     inputs = TeacherInputs(preprocessor, own, size)
     if inputs.renormalizes or inputs.size:
         inputs.attach(teacher)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from .. import boundary_rows
 from ..attacks import AttackResult, build_attack
-from ..classifiers import to_logits
+from ..classifiers import num_classes, to_logits
 from ..fast_teacher import FastTeacher, disable_checkpointing
 from ..pixel_space import PixelSpace
 from .training_span import Moment, check_moment, require_epochs, resolve
@@ -97,7 +97,8 @@ class BoundarySampleHook(Hook):
 
     Raises:
         KeyError: If there is no such attack.
-        ValueError: If an argument is out of its range, or the preprocessor mixes images.
+        ValueError: If an argument is out of its range, the preprocessor mixes images, or a label
+            is not below the number of classes.
         TypeError: If the model has no teacher and student, or the batch is not as MMPretrain's
             datasets give it.
     """
@@ -189,6 +190,7 @@ class BoundarySampleHook(Hook):
         space = PixelSpace(self.preprocessor)
         if not self._checked:
             space.check(pixels)
+            self.check_labels(labels)
             self._checked = True
 
         # A generator of its own for each step: a resumed run draws what an uninterrupted one
@@ -263,6 +265,15 @@ class BoundarySampleHook(Hook):
             raise TypeError('BoundarySampleHook needs single-label samples, one `gt_label` each')
         device = self.preprocessor.device
         return images.to(device), torch.cat([label.reshape(1) for label in labels]).to(device)
+
+    def check_labels(self, labels: Tensor) -> None:
+        """Raise ``ValueError`` for labels that the teacher has no class for."""
+        classes = num_classes(self.teacher)
+        if classes is not None and len(labels) and int(labels.max()) >= classes:
+            raise ValueError(
+                f'BoundarySampleHook: an image has the label {int(labels.max())}, but the models '
+                f'have {classes} classes: set `num_classes` of both to that of the data'
+            )
 
     def find(
         self, space: PixelSpace, inputs: Tensor, labels: Tensor, generator: torch.Generator

@@ -147,8 +147,14 @@ def test_config_and_checkpoint_that_disagree(network, tmp_path, monkeypatch):
     monkeypatch.setattr(preparation, 'print_log', lambda text, **_: logged.append(text))
     amkd(teacher=copy.deepcopy(WRITTEN), teacher_ckpt=save(tmp_path, network, SAYS))
     assert len(logged) == 1
+    (known,) = logged
+    assert 'as `model.teacher` says' in known
     amkd(teacher=copy.deepcopy(WRITTEN), teacher_ckpt=save(tmp_path, network, OTHER))
     assert '[1.0, 2.0, 3.0]' in logged[1] and '[140.0, 90.0, 70.0]' in logged[1]
+    del logged[:]
+    amkd(teacher_ckpt=save(tmp_path, network))
+    (unknown,) = logged
+    assert '`model.teacher.data_preprocessor=' in unknown
 
 
 def test_a_built_teacher_and_one_of_a_named_config_keep_their_own(network):

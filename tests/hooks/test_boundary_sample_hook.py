@@ -1197,6 +1197,13 @@ def test_a_model_without_teacher_is_refused(tmp_path):
         train(classifier(), dict(attack=SEARCH), tmp_path)
 
 
+def test_labels_without_a_class_are_refused(tmp_path):
+    images, labels = images_and_labels()
+    labels[3] = NUM_CLASSES
+    with pytest.raises(ValueError, match=r'label 4, but the models have 4 classes.*num_classes'):
+        train(amkd(), dict(attack=SEARCH), tmp_path, Images(images, labels))
+
+
 def test_images_of_unequal_size_are_refused(tmp_path):
     images, labels = images_and_labels()
     images = [image[:, : 8 - i % 2] for i, image in enumerate(images)]
