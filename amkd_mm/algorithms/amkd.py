@@ -46,6 +46,8 @@ class AMKD(SingleTeacherDistill):
     task loss of the boundary rows is dropped. Without boundary rows in a batch, the losses that
     read their records are skipped, and only those.
 
+    ``dict(type='Logits')``, ``dict(type='Embedding')`` and ``dict(type='Labels')`` record what
+    every classifier of MMPretrain has (:mod:`amkd_mm.recorders`), MMRazor's recorders anything.
     A module that runs n times in a forward call, such as the ReLU of MMPretrain's ResNet blocks,
     makes n records of the clean rows first: its boundary rows begin at ``record_idx=n``.
 
@@ -56,6 +58,12 @@ class AMKD(SingleTeacherDistill):
     :class:`~amkd_mm.fast_teacher.FastTeacher`, unless a recorder looks into the parts that this
     replaces.
 
+    The teacher gets the images as it was trained on them, also in validation: the student's are
+    normalised anew by :class:`~amkd_mm.teacher_inputs.TeacherInputs` if the two differ in mean,
+    standard deviation or order of channels. What the teacher was trained on is what
+    ``teacher.data_preprocessor`` says, otherwise the config in its checkpoint, otherwise the
+    config that its ``cfg_path`` names, otherwise the same as the student.
+
     Args:
         distiller (dict | BaseDistiller): Config of a distiller.
         teacher (dict | BaseModel): Config of the teacher, or the teacher.
@@ -64,19 +72,23 @@ class AMKD(SingleTeacherDistill):
             Defaults to True.
         teacher_eval (bool): Whether to keep the whole teacher in evaluation mode while it is not
             trained. Defaults to True.
+        teacher_input_size (int | Sequence[int], optional): Height and width of the images for the
+            teacher, to which those of the student are resized (bicubic, differentiable). Defaults
+            to None, the size of the student's.
         teacher_compile (bool | dict): Whether to compile the teacher, while it is not trained,
             by :func:`torch.compile`, or the arguments of that. Defaults to False.
         data_preprocessor (dict | nn.Module, optional): As in MMPretrain, ``type`` may be left
-            out. Defaults to None, the student's.
+            out, and ``train_cfg.augments`` of the student (Mixup, CutMix) are part of it unless it
+            has ``batch_augments`` of its own, which may be None. Defaults to None, the student's.
         **kwargs: See ``SingleTeacherDistill``.
 
     Raises:
         FileNotFoundError: If ``teacher_ckpt`` does not exist.
         KeyError: If the distiller names an unknown recorder, source, loss or connector.
         TypeError: If an argument is unknown.
-        ValueError: If the checkpoint does not fit, the class counts differ, a recorder waits for
-            the loss of a teacher that is not trained, settings beside ``cfg_path`` have no
-            effect, or PyTorch cannot compile.
+        ValueError: If the checkpoint does not fit, the class counts differ, a head is for several
+            labels or tasks or cannot be trained, a recorder waits for the loss of a teacher that is
+            not trained, settings beside ``cfg_path`` have no effect, or PyTorch cannot compile.
     """
 
     def __init__(
