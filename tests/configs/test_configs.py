@@ -131,11 +131,16 @@ def check_step(path, method, tmp_path):
     assert sum(moved) > 0.7 * len(moved)
 
     scalars = runner.message_hub.log_scalars
-    expected = dict(kd={'loss_kl'}, bss={'loss_kl', 'loss_boundary'}).get(method, set())
-    if method == 'amkd':
-        expected = {'loss_kl', 'loss_boundary', 'loss_triplet'}
+    expected = dict(
+        vanilla=set(),
+        kd={'loss_kl'},
+        bss={'loss_kl', 'loss_boundary'},
+        amkd={'loss_kl', 'loss_boundary', 'loss_triplet'},
+    )
+    if method not in expected:
+        expected[method] = set(cfg.model.distiller.distill_losses)
     found = {key.split('.')[-1] for key in scalars if key.startswith('train/distill.')}
-    assert found == expected
+    assert found == expected[method]
 
 
 def with_loose_choice(hooks):
