@@ -25,7 +25,8 @@ from torch import nn
 from amkd_mm.algorithms import AMKD
 from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks import boundary_sample_hook
-from amkd_mm.hooks.boundary_sample_hook import BoundarySampleHook, discrepancy, evaluation_mode
+from amkd_mm.hooks.boundary_sample_hook import BoundarySampleHook, discrepancy
+from amkd_mm.hooks.sample_hook import evaluation_mode
 
 NUM_CLASSES = 4
 COLOUR = dict(mean=[120.0, 130.0, 110.0], std=[60.0, 70.0, 80.0])

@@ -29,7 +29,7 @@ from mmrazor.utils import register_all_modules
 from amkd_mm import boundary_rows
 from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks import BoundarySampleHook
-from amkd_mm.hooks.boundary_sample_hook import evaluation_mode
+from amkd_mm.hooks.sample_hook import evaluation_mode
 
 MEBIBYTE = 2**20
 AMKD, FLOOR, KD, STUDENT = 'AMKD', "AMKD's floor", 'plain KD', 'student alone'

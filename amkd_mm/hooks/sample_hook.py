@@ -1,0 +1,283 @@
+"""SampleHook: appends samples made from a batch to it before the training step."""
+
+import time
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from copy import deepcopy
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
+
+from .. import boundary_rows
+from ..classifiers import num_classes, to_logits
+from ..fast_teacher import FastTeacher, disable_checkpointing
+from ..pixel_space import PixelSpace
+from .training_span import Moment, check_moment, require_epochs, resolve
+
+
+class Samples(NamedTuple):
+    """Samples to append to a batch.
+
+    Attributes:
+        pixels (Tensor): Float images in [0, 255] as the dataloader orders them, (M, C, H, W).
+        rows (Sequence[int]): The row of the batch that each was made from, M.
+        targets (Sequence[int]): The class that each was moved towards, M; -1 for none.
+        scalars (dict[str, float]): What to log of this step.
+    """
+
+    pixels: Tensor
+    rows: Sequence[int]
+    targets: Sequence[int]
+    scalars: dict[str, float]
+
+
+class SampleHook(Hook):
+    """Appends samples that a subclass makes to the batch before a training step.
+
+    They are appended in the dataloader's own format: float images in [0, 255], and copies of the
+    data samples marked in their metainfo. ``AMKD`` tells them apart; for any other algorithm with
+    a ``teacher`` and a ``student`` they are more training data. As soon as the model has
+    preprocessed the batch, this is as it was.
+
+    Teacher and student run in evaluation mode meanwhile. Their modes, gradients and batch norm
+    statistics are then as before.
+
+    Args:
+        begin (int | float): First epoch with samples; a float is a share of the training. Defaults
+            to 0.
+        end (int | float): Epoch from which there are none; a float is a share. Defaults to 1.0.
+        interval (int): Iterations from one batch with samples to the next. Defaults to 1.
+        by_epoch (bool): Whether ``begin`` and ``end`` count epochs or iterations. Defaults to
+            True.
+        amp (bool): Whether the samples are made in the mixed precision of the training
+            (``--amp``), too. Defaults to False.
+
+    Raises:
+        ValueError: If an argument is out of its range, the preprocessor mixes images, or a label
+            is not below the number of classes.
+        TypeError: If the model has no teacher and student, or the batch is not as MMPretrain's
+            datasets give it.
+    """
+
+    prefix = 'samples'
+    """Before the names of what is logged."""
+
+    def __init__(
+        self,
+        begin: Moment = 0,
+        end: Moment = 1.0,
+        interval: int = 1,
+        by_epoch: bool = True,
+        amp: bool = False,
+    ) -> None:
+        if interval < 1:
+            raise ValueError(f'{self.name}: interval must be >= 1, not {interval}')
+        self.begin = check_moment('begin', begin)
+        self.end = check_moment('end', end)
+        self.interval = interval
+        self.by_epoch = by_epoch
+        self.amp = amp
+        self._appended = None
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return type(self).__name__
+
+    @abstractmethod
+    def make(
+        self,
+        space: PixelSpace,
+        pixels: Tensor,
+        inputs: Tensor,
+        labels: Tensor,
+        generator: torch.Generator,
+    ) -> Samples:
+        """Make the samples; teacher and student are in evaluation mode.
+
+        Args:
+            space (PixelSpace): The way from pixels to network inputs and back.
+            pixels (Tensor): The batch's images in [0, 255], (N, C, H, W).
+            inputs (Tensor): The same normalised for the student, (N, C, H, W).
+            labels (Tensor): Labels, (N,).
+            generator (torch.Generator): Source of all random numbers, on the CPU.
+        """
+
+    def before_train(self, runner) -> None:
+        """Find teacher, student and preprocessor; refuse what cannot work."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if not hasattr(model, 'teacher') or not hasattr(model, 'student'):
+            raise TypeError(
+                f'{self.name} needs an algorithm with a teacher and a student, such as '
+                f"model=dict(type='AMKD', ...), but got {type(model).__name__}"
+            )
+        if getattr(model.data_preprocessor, 'batch_augments', None) is not None:
+            raise ValueError(
+                f'{self.name} cannot use mixed images: set '
+                '`data_preprocessor.batch_augments=None`, which leaves out Mixup and CutMix, also '
+                'those in the `train_cfg` of `model.architecture`'
+            )
+        if self.by_epoch and (self.begin, self.end) != (0, 1):
+            require_epochs(
+                runner,
+                f'{self.name}: `begin` and `end` count epochs unless `by_epoch=False` is set',
+            )
+        self.algorithm = model
+        self.teacher, self.student = model.teacher, model.student
+        self.ask_teacher = partial(ask, self.teacher)
+        # MMRazor may train the teacher, or just the statistics of its batch norm.
+        trained = getattr(model, 'teacher_trainable', False)
+        kept = getattr(model, 'teacher_eval', False) or getattr(model, 'teacher_norm_eval', True)
+        if not trained:
+            disable_checkpointing(self.teacher)
+        if kept and not trained:
+            self.ask_teacher = getattr(model, 'fast_teacher', None) or FastTeacher(self.teacher)
+        self.ask_student = partial(ask, self.student)
+        self.preprocessor = model.data_preprocessor
+        self._checked = False
+        if hasattr(model, 'expects_boundary_rows'):
+            model.expects_boundary_rows = True
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        """Append samples to ``data_batch``, in place."""
+        if not self.is_active(runner):
+            self.clear_log(runner)
+            return
+        if runner.iter % self.interval:
+            return
+        started = time.perf_counter()
+        pixels, labels = self.read(data_batch)
+        space = PixelSpace(self.preprocessor)
+        if not self._checked:
+            space.check(pixels)
+            self.check_labels(labels)
+            self._checked = True
+
+        # A generator of its own for each step: a resumed run draws what an uninterrupted one
+        # draws, whatever else uses random numbers.
+        seed = hash((runner.seed, runner.iter, get_rank())) % 2**63
+        generator = torch.Generator().manual_seed(seed)
+        precision = nullcontext()
+        if self.amp:
+            precision = runner.optim_wrapper.optim_context(self.algorithm)
+        with evaluation_mode(self.teacher, self.student), precision:
+            inputs = space.normalize(pixels)
+            if isinstance(self.ask_teacher, FastTeacher):
+                self.ask_teacher.update(space.pad(inputs))
+            made = self.make(space, pixels, inputs, labels, generator)
+        self.append(data_batch, made)
+
+        scalars = dict(samples=len(made.rows), **made.scalars)
+        scalars['seconds'] = time.perf_counter() - started
+        for name, value in scalars.items():
+            runner.message_hub.update_scalar(f'train/{self.prefix}/{name}', value)
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """Take the samples out again, if nothing has preprocessed the batch."""
+        self.restore()
+
+    def restore(self) -> None:
+        """Make the batch what it was."""
+        if self._appended is not None:
+            batch, clean, handle = self._appended
+            batch.update(clean)
+            handle.remove()
+            self._appended = None
+
+    def clear_log(self, runner) -> None:
+        """Remove what only steps with samples log: a log repeats the last value."""
+        scalars, count = runner.message_hub.log_scalars, f'train/{self.prefix}/samples'
+        names = [name for name in scalars if name.startswith(f'train/{self.prefix}/')]
+        losses = getattr(self.algorithm, 'boundary_losses', [])
+        for name in names + [f'train/distill.{loss}' for loss in losses]:
+            if name != count:
+                scalars.pop(name, None)
+        runner.message_hub.update_scalar(count, 0)
+
+    def is_active(self, runner) -> bool:
+        """Whether this iteration is between ``begin`` and ``end`` of a distillation."""
+        # MMRazor's StopDistillHook sets it.
+        if getattr(self.algorithm, 'distillation_stopped', False):
+            return False
+        if self.by_epoch:
+            now, total = runner.epoch, runner.max_epochs
+        else:
+            now, total = runner.iter, runner.max_iters
+        return resolve(self.begin, total) <= now < resolve(self.end, total)
+
+    def read(self, data_batch: dict) -> tuple[Tensor, Tensor]:
+        """Images (N, C, H, W), as they are, and labels (N,) of a batch, on the model's device."""
+        if not isinstance(data_batch, dict) or not {'inputs', 'data_samples'} <= set(data_batch):
+            raise TypeError(
+                f'{self.name} needs batches with `inputs` and `data_samples`: end the '
+                "`train_pipeline` with dict(type='PackInputs')"
+            )
+        images = data_batch['inputs']
+        if not isinstance(images, Tensor):
+            shapes = {tuple(image.shape) for image in images}
+            if len(shapes) > 1:
+                raise TypeError(
+                    f'{self.name} needs images of one size in a batch, but got '
+                    f'{sorted(shapes)}: resize or crop them in the `train_pipeline`'
+                )
+            images = torch.stack(list(images))
+        labels = [sample.get('gt_label') for sample in data_batch['data_samples']]
+        if any(label is None or label.numel() != 1 for label in labels):
+            raise TypeError(f'{self.name} needs single-label samples, one `gt_label` each')
+        device = self.preprocessor.device
+        return images.to(device), torch.cat([label.reshape(1) for label in labels]).to(device)
+
+    def check_labels(self, labels: Tensor) -> None:
+        """Raise ``ValueError`` for labels that the teacher has no class for."""
+        classes = num_classes(self.teacher)
+        if classes is not None and len(labels) and int(labels.max()) >= classes:
+            raise ValueError(
+                f'{self.name}: an image has the label {int(labels.max())}, but the models '
+                f'have {classes} classes: set `num_classes` of both to that of the data'
+            )
+
+    def append(self, data_batch: dict, made: Samples) -> None:
+        """Append the samples, and marked copies of their rows' data samples, to the batch."""
+        self.restore()  # A step before may have failed.
+        images, samples = data_batch['inputs'], data_batch['data_samples']
+        if isinstance(images, Tensor):
+            appended = torch.cat([images.to(made.pixels), made.pixels])
+        else:
+            appended = [*images, *made.pixels]
+        copies = [
+            boundary_rows.mark(deepcopy(samples[row]), target)
+            for row, target in zip(made.rows, made.targets, strict=True)
+        ]
+        data_batch.update(inputs=appended, data_samples=[*samples, *copies])
+
+        def release(preprocessor: nn.Module, args: tuple, output: dict) -> None:
+            # Once the model has preprocessed them, the pixels would only take memory.
+            if args and args[0] is data_batch:
+                self.restore()
+
+        handle = self.preprocessor.register_forward_hook(release)
+        self._appended = data_batch, dict(inputs=images, data_samples=samples), handle
+
+
+def ask(model: nn.Module, inputs: Tensor) -> Tensor:
+    """A classifier's logits, (N, K)."""
+    return to_logits(model(inputs, mode='tensor'))
+
+
+@contextmanager
+def evaluation_mode(*models: nn.Module) -> Iterator[None]:
+    """Put models in evaluation mode, and each of their modules back in its own mode after."""
+    modes = [(module, module.training) for model in models for module in model.modules()]
+    for model in models:
+        model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
