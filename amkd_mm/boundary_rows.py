@@ -1,4 +1,4 @@
-"""Which rows of a batch are boundary samples: the agreement between hook and algorithm."""
+"""Which rows of a batch were appended to it: the agreement between hooks and algorithm."""
 
 from mmengine.structures import BaseDataElement
 from torch import Tensor
@@ -6,9 +6,17 @@ from torch import Tensor
 Rows = tuple[Tensor, list[BaseDataElement]]
 
 
-def mark(data_sample: BaseDataElement, target: int) -> BaseDataElement:
-    """Mark a data sample as a boundary sample towards class ``target``, in its metainfo."""
+def mark(data_sample: BaseDataElement, target: int, group: int = 1) -> BaseDataElement:
+    """Mark a data sample as appended, in its metainfo.
+
+    Args:
+        data_sample (BaseDataElement): Changed in place, and returned.
+        target (int): The class that its image was moved towards; -1 for none.
+        group (int): Which hook made it, from 1.
+    """
     data_sample.set_metainfo(dict(is_boundary=True, boundary_target=target))
+    if group != 1:
+        data_sample.set_metainfo(dict(boundary_group=group))
     return data_sample
 
 
@@ -17,22 +25,36 @@ def is_boundary(data_sample: BaseDataElement) -> bool:
     return data_sample.metainfo.get('is_boundary', False)
 
 
-def split(inputs: Tensor, data_samples: list[BaseDataElement]) -> tuple[Rows, Rows]:
-    """Split a batch into its clean rows and its boundary rows, views of the same memory.
+def group_of(data_sample: BaseDataElement) -> int:
+    """Which hook appended the data sample, from 1; 0 for a clean one."""
+    return data_sample.metainfo.get('boundary_group', 1) if is_boundary(data_sample) else 0
+
+
+def split(
+    inputs: Tensor, data_samples: list[BaseDataElement] | None, num_groups: int = 1
+) -> list[Rows]:
+    """Split a batch into its clean rows and the rows of each hook, views of the same memory.
 
     Args:
         inputs (Tensor): Batch, (N, C, H, W).
-        data_samples (list[BaseDataElement]): N data samples.
+        data_samples (list[BaseDataElement]): N data samples, or none.
+        num_groups (int): Number of hooks.
 
     Returns:
-        tuple: ``(inputs, data_samples)`` of the clean rows, and the same of the boundary rows.
+        list: ``(inputs, data_samples)`` of the clean rows, and of those of each hook, of which
+        there may be none.
 
     Raises:
-        ValueError: If a clean row stands behind a boundary row.
+        ValueError: If the rows are not in this order, or are of more hooks.
     """
-    marks = [is_boundary(sample) for sample in data_samples or []]
-    num_clean = marks.index(True) if True in marks else len(inputs)
-    if not all(marks[num_clean:]):
-        raise ValueError('boundary rows must be the last rows of a batch')
-    samples = data_samples or []
-    return (inputs[:num_clean], samples[:num_clean]), (inputs[num_clean:], samples[num_clean:])
+    groups = [group_of(sample) for sample in data_samples or []] or [0] * len(inputs)
+    if groups != sorted(groups):
+        raise ValueError('boundary rows must be the last rows of a batch, in the order of hooks')
+    if groups and groups[-1] > num_groups:
+        raise ValueError(f'a row is marked for hook {groups[-1]} of {num_groups}')
+    parts, start, samples = [], 0, data_samples or []
+    for group in range(num_groups + 1):
+        rows = slice(start, start + groups.count(group))
+        parts.append((inputs[rows], samples[rows]))
+        start = rows.stop
+    return parts

@@ -64,6 +64,20 @@ def test_without_samples_all_rows_are_clean(samples):
     assert clean_samples == boundary_samples == []
 
 
+def test_rows_of_several_hooks():
+    inputs, samples = batch([0] * 6)
+    for index, group in ((3, 1), (4, 3), (5, 3)):
+        mark(samples[index], -1, group)
+    parts = split(inputs, samples, num_groups=4)
+    assert [len(part) for part, _ in parts] == [3, 1, 0, 2, 0]
+    assert torch.equal(parts[3][0], inputs[4:]) and parts[3][1] == samples[4:]
+    with pytest.raises(ValueError, match='hook 3 of 2'):
+        split(inputs, samples, num_groups=2)
+    mark(samples[5], -1, 2)
+    with pytest.raises(ValueError, match='in the order of hooks'):
+        split(inputs, samples, num_groups=4)
+
+
 @pytest.mark.parametrize('marks', [[1, 0], [0, 1, 0], [0, 1, 1, 0, 1]])
 def test_clean_rows_behind_boundary_rows_are_refused(marks):
     with pytest.raises(ValueError, match='must be the last rows'):

@@ -2,7 +2,7 @@
 
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -11,12 +11,16 @@ from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.structures import BaseDataElement
 from mmrazor.models import BaseAlgorithm, SingleTeacherDistill
 from mmrazor.models.distillers import OFDDistiller
-from mmrazor.models.task_modules.recorder import ModuleOutputsRecorder, ParameterRecorder
+from mmrazor.models.task_modules.recorder import (
+    ModuleOutputsRecorder,
+    ParameterRecorder,
+    RecorderManager,
+)
 from mmrazor.models.utils import add_prefix
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
-from ..boundary_rows import split
+from ..boundary_rows import Rows, is_boundary, split
 from ..classifiers import to_logits
 from ..fast_teacher import FastTeacher, disable_checkpointing
 from ..recorders import ClassifierRecorder
@@ -44,7 +48,8 @@ class AMKD(SingleTeacherDistill):
     ``record_idx=1``. Any registered loss can therefore read either kind through
     ``loss_forward_mappings``, and every config of ``SingleTeacherDistill`` is valid here. The
     task loss of the boundary rows is dropped. Without boundary rows in a batch, the losses that
-    read their records are skipped, and only those.
+    read their records are skipped, and only those. Where several hooks append rows, those of the
+    second have ``record_idx=2``, and so on, in the order of ``custom_hooks``.
 
     ``dict(type='Logits')``, ``dict(type='Embedding')`` and ``dict(type='Labels')`` record what
     every classifier of MMPretrain has (:mod:`amkd_mm.recorders`), MMRazor's recorders anything.
@@ -151,10 +156,6 @@ class AMKD(SingleTeacherDistill):
         if isinstance(self.distiller, OFDDistiller):
             # From the teacher's weights; otherwise done by OverhaulFeatureDistillation.
             self.distiller.init_ofd_connectors(self.teacher)
-        if self.boundary_losses:
-            for delivery in self.distiller.deliveries.deliveries.values():
-                # The outputs of the teacher's clean and boundary rows wait for the student.
-                delivery.data_queue = deque(maxlen=2 * delivery.max_keep_data)
         self.teacher_eval = teacher_eval and not self.teacher_trainable
         if self.teacher_eval:
             self.teacher.eval()
@@ -162,9 +163,20 @@ class AMKD(SingleTeacherDistill):
         replaced = self.fast_teacher.parts
         self._teacher_is_fast = self.teacher_eval and not self._teacher_is_recorded_in(replaced)
         self.chance_check = ChanceCheck()
-        # Set by BoundarySampleHook.
-        self.expects_boundary_rows = False
+        self.boundary_groups = 0
         self._warned = False
+
+    @property
+    def boundary_groups(self) -> int:
+        """Number of hooks that append rows, set by them."""
+        return self._boundary_groups
+
+    @boundary_groups.setter
+    def boundary_groups(self, number: int) -> None:
+        self._boundary_groups = number
+        for delivery in self.distiller.deliveries.deliveries.values():
+            # The outputs of the teacher's clean and other rows wait for the student.
+            delivery.data_queue = deque(maxlen=(1 + max(1, number)) * delivery.max_keep_data)
 
     @property
     def boundary_losses(self) -> list[str]:
@@ -199,10 +211,10 @@ class AMKD(SingleTeacherDistill):
             dict[str, Tensor]: ``student.*``, the task loss of the clean rows; ``distill.*``,
             the distillation losses; ``teacher.*`` if the teacher is trained.
         """
-        clean, boundary = split(batch_inputs, data_samples)
+        clean, *groups = split(batch_inputs, data_samples, max(1, self.boundary_groups))
         # Rows that no loss reads would only cost time and disturb batch norm.
         read = self.boundary_losses and not self.distillation_stopped
-        passes = [clean, boundary] if read and self._has_rows(boundary[0]) else [clean]
+        passes = [clean, *(rows if read and self._has_rows(rows[0]) else None for rows in groups)]
 
         losses = dict()
         if self._teacher_is_fast:
@@ -211,23 +223,24 @@ class AMKD(SingleTeacherDistill):
         # student.
         self.distiller.set_deliveries_override(False)
         with self.distiller.teacher_recorders, self.distiller.deliveries:
-            teacher_losses = [self._run_teacher(*rows) for rows in passes]
+            teacher_losses = self._run_passes(
+                self._run_teacher, passes, self.distiller.teacher_recorders
+            )
         if self.teacher_trainable:
-            losses.update(add_prefix(teacher_losses[0], 'teacher'))
+            losses.update(add_prefix(teacher_losses, 'teacher'))
         else:
-            self.chance_check.update(teacher_losses[0], clean[1])
+            self.chance_check.update(teacher_losses, clean[1])
 
         self.distiller.set_deliveries_override(True)
         with self.distiller.student_recorders, self.distiller.deliveries:
-            student_losses = self._run_student(*clean)
-            if len(passes) == 2:
-                with batch_norm_for(self.student, len(boundary[0])):
-                    self._run_student(*boundary)
+            student_losses = self._run_passes(
+                self._run_student, passes, self.distiller.student_recorders
+            )
         if self.calculate_student_loss:
             losses.update(add_prefix(student_losses, 'student'))
 
         if not self.distillation_stopped:
-            skipped = [] if len(passes) == 2 else self._losses_without_records()
+            skipped = self._losses_without_records()
             self._warn_without_boundary_rows(skipped)
             losses.update(add_prefix(self._distill_losses(skipped), 'distill'))
         if get_world_size() > 1 and (self.distillation_stopped or skipped):
@@ -256,6 +269,24 @@ class AMKD(SingleTeacherDistill):
         for parameter in self.distiller.parameters():
             if name and parameter.requires_grad:
                 losses[name] = losses[name] + 0 * parameter.sum()
+
+    @staticmethod
+    def _run_passes(run: Callable, passes: list[Rows | None], recorders: RecorderManager):
+        """Run a network on the rows of each pass, and return what it makes of the clean ones.
+
+        Rows that are not there leave empty records, so that those of the next have their index.
+        """
+        clean, *groups = passes
+        found = run(*clean)
+        buffers = [recorder.data_buffer for recorder in recorders.recorders.values()]
+        lengths = [len(buffer) for buffer in buffers]
+        for rows in groups:
+            if rows is not None:
+                run(*rows)
+                continue
+            for buffer, length in zip(buffers, lengths, strict=True):
+                buffer.extend([None] * length)
+        return found
 
     def _run_teacher(self, inputs: Tensor, data_samples: list[BaseDataElement]):
         """Losses of a teacher that is trained, otherwise logits."""
@@ -287,7 +318,10 @@ class AMKD(SingleTeacherDistill):
     def _run_student(self, inputs: Tensor, data_samples: list[BaseDataElement]):
         """Losses of the student; by ``mode='loss'``, so that labels can be recorded."""
         trained = self.calculate_student_loss or self.student_trainable
-        with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
+        grad = torch.set_grad_enabled(trained and torch.is_grad_enabled())
+        # The clean rows have batch statistics as upstream has them, or none.
+        extra = bool(data_samples) and is_boundary(data_samples[0])
+        with grad, batch_norm_for(self.student, len(inputs) if extra else 0):
             return self.student(inputs, data_samples, mode='loss')
 
     def _losses_without_records(self) -> list[str]:
@@ -296,7 +330,7 @@ class AMKD(SingleTeacherDistill):
         def exists(recorder: str, from_student: bool, record_idx: int = 0, **_) -> bool:
             side = 'student_recorders' if from_student else 'teacher_recorders'
             records = getattr(self.distiller, side).get_recorder(recorder).data_buffer
-            return record_idx < len(records)
+            return record_idx < len(records) and records[record_idx] is not None
 
         mappings = getattr(self.distiller, 'loss_forward_mappings', {})
         return [
@@ -323,7 +357,7 @@ class AMKD(SingleTeacherDistill):
         if self._warned:
             return
         self._warned = True
-        if skipped and not self.expects_boundary_rows:
+        if skipped and not self.boundary_groups:
             warnings.warn(
                 f'{skipped} read boundary samples (`record_idx=1`), but nothing '
                 "makes any: add dict(type='mmrazor.BoundarySampleHook', ...) to `custom_hooks`",

@@ -141,8 +141,10 @@ class SampleHook(Hook):
         self.ask_student = partial(ask, self.student)
         self.preprocessor = model.data_preprocessor
         self._checked = False
-        if hasattr(model, 'expects_boundary_rows'):
-            model.expects_boundary_rows = True
+        others = [hook for hook in runner.hooks if isinstance(hook, SampleHook)]
+        self.group = 1 + others.index(self)
+        if hasattr(model, 'boundary_groups'):
+            model.boundary_groups = len(others)
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Append samples to ``data_batch``, in place."""
@@ -212,13 +214,15 @@ class SampleHook(Hook):
         return resolve(self.begin, total) <= now < resolve(self.end, total)
 
     def read(self, data_batch: dict) -> tuple[Tensor, Tensor]:
-        """Images (N, C, H, W), as they are, and labels (N,) of a batch, on the model's device."""
+        """Clean images (N, C, H, W), as they are, and labels (N,), on the model's device."""
         if not isinstance(data_batch, dict) or not {'inputs', 'data_samples'} <= set(data_batch):
             raise TypeError(
                 f'{self.name} needs batches with `inputs` and `data_samples`: end the '
                 "`train_pipeline` with dict(type='PackInputs')"
             )
-        images = data_batch['inputs']
+        samples = data_batch['data_samples']
+        samples = [sample for sample in samples if not boundary_rows.is_boundary(sample)]
+        images = data_batch['inputs'][: len(samples)]
         if not isinstance(images, Tensor):
             shapes = {tuple(image.shape) for image in images}
             if len(shapes) > 1:
@@ -227,7 +231,7 @@ class SampleHook(Hook):
                     f'{sorted(shapes)}: resize or crop them in the `train_pipeline`'
                 )
             images = torch.stack(list(images))
-        labels = [sample.get('gt_label') for sample in data_batch['data_samples']]
+        labels = [sample.get('gt_label') for sample in samples]
         if any(label is None or label.numel() != 1 for label in labels):
             raise TypeError(f'{self.name} needs single-label samples, one `gt_label` each')
         device = self.preprocessor.device
@@ -251,10 +255,12 @@ class SampleHook(Hook):
         else:
             appended = [*images, *made.pixels]
         copies = [
-            boundary_rows.mark(deepcopy(samples[row]), target)
+            boundary_rows.mark(deepcopy(samples[row]), target, self.group)
             for row, target in zip(made.rows, made.targets, strict=True)
         ]
         data_batch.update(inputs=appended, data_samples=[*samples, *copies])
+        if any(map(boundary_rows.is_boundary, samples)):
+            return  # The hook that appended the first rows restores the batch.
 
         def release(preprocessor: nn.Module, args: tuple, output: dict) -> None:
             # Once the model has preprocessed them, the pixels would only take memory.

@@ -408,7 +408,7 @@ def test_mixed_up_rows_are_refused():
 
 def test_only_losses_of_boundary_rows_are_skipped():
     model = amkd().train()
-    model.expects_boundary_rows = True
+    model.boundary_groups = 1
     inputs, samples = batch()
     with_rows = model.loss(inputs, samples)
     without = model.loss(inputs[:7], samples[:7])
@@ -417,6 +417,31 @@ def test_only_losses_of_boundary_rows_are_skipped():
     assert set(without) == {'student.loss', 'distill.loss_kl'}
     assert_same(without, {name: with_rows[name] for name in without})
     assert_same(again, with_rows)
+
+
+@pytest.mark.parametrize('present', [(1, 2), (2,), (1,), ()])
+def test_rows_of_two_hooks(present):
+    """Those of the second have `record_idx=2`, also in steps in which the first makes none."""
+    config = distiller(
+        distill_losses={f'loss_{i}': dict(type='KLDivergence', tau=3) for i in range(3)},
+        loss_forward_mappings={f'loss_{i}': kl(i) for i in range(3)},
+    )
+    model = amkd(distiller=config)
+    model.boundary_groups = 2
+    parts = {0: rows(5)}
+    for group in present:
+        images, samples = rows(2 + group, boundary=True)
+        parts[group] = images, [boundary_rows.mark(s, 0, group) for s in samples]
+    inputs = torch.cat([images for images, _ in parts.values()])
+    losses = model.loss(inputs, [s for _, samples in parts.values() for s in samples])
+
+    found = {name for name in losses if name.startswith('distill.')}
+    assert found == {f'distill.loss_{group}' for group in parts}
+    for group, (images, _) in parts.items():
+        logits = [network(images, mode='tensor') for network in (model.student, model.teacher)]
+        for student, expected in zip((True, False), logits, strict=True):
+            torch.testing.assert_close(records(model, student, 'logits', group), expected)
+        torch.testing.assert_close(losses[f'distill.loss_{group}'], kl_by_hand(*logits))
 
 
 @pytest.mark.parametrize('losses', [('loss_kl',), ('loss_kl', 'loss_boundary', 'loss_triplet')])
@@ -788,7 +813,7 @@ def test_deliveries():
         pooled=dict(type='MethodOutputs', method_path=path, max_keep_data=1)
     )
     model = amkd(distiller=config).train()
-    model.expects_boundary_rows = True
+    model.boundary_groups = 1
     inputs, samples = batch()
     for num_rows in (7, 11, 7):
         losses = model.loss(inputs[:num_rows], samples[:num_rows])
@@ -825,7 +850,7 @@ def test_warns_once_if_nothing_makes_boundary_rows():
 def test_no_warning_where_rows_come_or_are_not_needed():
     announced, first_step, not_needed = amkd(), amkd(), amkd(distiller=only('loss_kl'))
     # As BoundarySampleHook does; it may begin in a later epoch.
-    announced.expects_boundary_rows = True
+    announced.boundary_groups = 1
     assert not warnings_of(announced.loss, *rows(4))
     assert not warnings_of(first_step.loss, *batch())
     assert not warnings_of(first_step.loss, *rows(4))
