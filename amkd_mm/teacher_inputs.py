@@ -21,6 +21,14 @@ class TeacherInputs(nn.Module):
         size (int | Sequence[int], optional): Height and width the teacher expects; one number for
             both. Bicubic, with antialiasing where images shrink. Defaults to None, that of the
             images.
+        source (str, optional): What says so of the teacher, ``'config'`` or ``'checkpoint'``.
+            Defaults to None, nothing.
+
+    Attributes:
+        wanted (BaseDataPreprocessor): ``teacher``.
+        size (tuple[int, int] | None): Height and width.
+        source (str | None): As given.
+        renormalizes (bool): Whether means, standard deviations or the order of channels differ.
 
     Raises:
         ValueError: If the preprocessors pad differently.
@@ -31,8 +39,10 @@ class TeacherInputs(nn.Module):
         student: BaseDataPreprocessor,
         teacher: BaseDataPreprocessor,
         size: int | Sequence[int] | None = None,
+        source: str | None = None,
     ) -> None:
         super().__init__()
+        self.wanted, self.source = teacher, source
         given, wanted = PixelSpace(student), PixelSpace(teacher)
         if given.divisor != wanted.divisor:
             raise ValueError(
@@ -55,7 +65,6 @@ class TeacherInputs(nn.Module):
         # Written as 0.485 or as 123.675 / 255, the same means differ in the last digits.
         same = bool(((scale - 1).abs() < 1e-3).all() and (shift.abs() < 1e-3).all())
         self.renormalizes = self.swaps or not same
-        """Whether means, standard deviations or the order of channels differ."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, C, H, W) to the teacher's."""

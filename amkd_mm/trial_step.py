@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
@@ -61,7 +62,11 @@ class Observer(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         model = runner.model
         self.step = TrialStep(
-            losses={name: float(value) for name, value in outputs.items() if 'loss' in name},
+            losses={
+                name: torch.as_tensor(value).item()
+                for name, value in outputs.items()
+                if 'loss' in name
+            },
             boundary={
                 name.removeprefix('train/boundary/'): float(buffer.current())
                 for name, buffer in runner.message_hub.log_scalars.items()

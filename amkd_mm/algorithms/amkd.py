@@ -161,7 +161,7 @@ class AMKD(SingleTeacherDistill):
             self.teacher.eval()
         self.fast_teacher = FastTeacher(self.teacher, teacher_compile)
         replaced = self.fast_teacher.parts
-        self._teacher_is_fast = self.teacher_eval and not self._teacher_is_recorded_in(replaced)
+        self.teacher_is_fast = self.teacher_eval and not self._teacher_is_recorded_in(replaced)
         self.chance_check = ChanceCheck()
         self.boundary_groups = 0
         self._warned = False
@@ -217,7 +217,7 @@ class AMKD(SingleTeacherDistill):
         passes = [clean, *(rows if read and self._has_rows(rows[0]) else None for rows in groups)]
 
         losses = dict()
-        if self._teacher_is_fast:
+        if self.teacher_is_fast:
             self.fast_teacher.update(clean[0])
         # First the deliveries record what the teacher's pass makes, then they hand it to the
         # student.
@@ -293,7 +293,7 @@ class AMKD(SingleTeacherDistill):
         if self.teacher_trainable:
             return self.teacher(inputs, data_samples, mode='loss')
         with torch.no_grad():
-            if self._teacher_is_fast:
+            if self.teacher_is_fast:
                 return self.fast_teacher(inputs, data_samples)
             return to_logits(self.teacher(inputs, data_samples, mode='tensor'))
 

@@ -115,7 +115,12 @@ def check_cfg_path(key: str, model: dict) -> None:
     """
     if 'cfg_path' not in model or model.get('type'):
         return
-    ignored = sorted(set(model) & set(get_config(model['cfg_path']).model) - {'pretrained'})
+    named = get_config(model['cfg_path'])
+    known = set(named.model)
+    if key == 'model.architecture' and 'data_preprocessor' in named:
+        # AMKD itself looks at that of the teacher.
+        known.add('data_preprocessor')
+    ignored = sorted(set(model) & known - {'pretrained', 'cfg_path'})
     if ignored:
         raise ValueError(
             f'{key}: MMEngine ignores {ignored} beside `cfg_path`: write the model out in full '

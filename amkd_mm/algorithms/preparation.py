@@ -64,22 +64,22 @@ def adapt_inputs(
     Returns:
         TeacherInputs: What the teacher now does first, if there is anything to do.
     """
-    own = teacher.data_preprocessor
-    source = '`model.teacher`'
+    own, source = teacher.data_preprocessor, 'config'
     if written is not None:
-        if recorded is not None:
-            both = build_preprocessor(written), build_preprocessor(recorded)
-            if TeacherInputs(*both).renormalizes:
-                print_log(
-                    f'`model.teacher.data_preprocessor` is {written}, which is used, but the '
-                    f'teacher was trained with {recorded}, as its checkpoint says',
-                    logger='current',
-                    level=logging.WARNING,
-                )
+        # MMEngine ignores it beside `cfg_path`.
+        own = build_preprocessor(written)
+        known = build_preprocessor(recorded) if recorded is not None else own
+        if TeacherInputs(own, known).renormalizes:
+            print_log(
+                f'`model.teacher.data_preprocessor` is {written}, which is used, but the '
+                f'teacher was trained with {recorded}, as its checkpoint says',
+                logger='current',
+                level=logging.WARNING,
+            )
     elif recorded is not None:
-        own, source = build_preprocessor(recorded), 'the checkpoint of the teacher'
+        own, source = build_preprocessor(recorded), 'checkpoint'
     elif not getattr(own, '_enable_normalize', False):
-        own = preprocessor
+        own, source = preprocessor, None
         print_log(
             'Neither the config nor the checkpoint says how the images of the teacher were '
             'normalised: it gets those of the student. If it was trained on others, set '
@@ -87,11 +87,12 @@ def adapt_inputs(
             logger='current',
             level=logging.WARNING,
         )
-    inputs = TeacherInputs(preprocessor, own, size)
+    inputs = TeacherInputs(preprocessor, own, size, source)
     if inputs.renormalizes or inputs.size:
         inputs.attach(teacher)
     if inputs.renormalizes:
-        print_log(f'The inputs of the teacher are normalised as {source} says', logger='current')
+        text = f'The inputs of the teacher are normalised as its {source} says'
+        print_log(text, logger='current')
     # Or a validation of the teacher would normalise twice. A copy, for it has the teacher's mode.
     teacher.data_preprocessor = deepcopy(preprocessor)
     return inputs

@@ -48,10 +48,14 @@ def load_teacher(teacher: nn.Module, path: str, strict: bool = True) -> dict | N
 
     Raises:
         FileNotFoundError: If a local file does not exist.
-        ValueError: If keys or shapes do not match; lists the first ones.
+        ValueError: If it does not load, or keys or shapes do not match; lists the first ones.
     """
     check_exists(path)
-    checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    try:
+        checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    except Exception as error:  # A download, an archive or an unpickler may fail in any way.
+        message = f'model.teacher_ckpt: {path!r} does not load: {error}'
+        raise ValueError(message) from error
     weights = checkpoint.get('state_dict', checkpoint)
     # As MMEngine's own loader does: the prefix is left by DataParallel.
     weights = {re.sub(r'^module\.', '', key): value for key, value in weights.items()}

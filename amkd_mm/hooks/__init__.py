@@ -1,6 +1,13 @@
-"""Hooks: the producer of boundary samples, and schedules."""
+"""Hooks: producers of samples, and schedules."""
 
+from .augmented_sample_hook import AugmentedSampleHook
 from .boundary_sample_hook import BoundarySampleHook
+from .local_distribution_hook import LocalDistributionHook
 from .loss_weight_schedule_hook import LossWeightScheduleHook
 
-__all__ = ['BoundarySampleHook', 'LossWeightScheduleHook']
+__all__ = [
+    'AugmentedSampleHook',
+    'BoundarySampleHook',
+    'LocalDistributionHook',
+    'LossWeightScheduleHook',
+]

@@ -48,10 +48,10 @@ class BoundarySampleHook(SampleHook):
     boundary. They keep the base sample's label. How they are appended is
     :class:`~amkd_mm.hooks.sample_hook.SampleHook`'s.
 
-    Each step logs under ``boundary/``: ``samples`` (how many were appended), ``reached`` (share
-    of the attacked that reached their target class), ``gap`` (mean ``|p_base - p_target|`` of
-    the teacher) and ``l2`` (mean L2 norm of the perturbation, in normalised input units) of
-    the appended, and ``seconds``.
+    Each step logs under ``boundary/``: ``attacked`` (how many), ``samples`` (how many of them were
+    appended), ``reached`` (share of the attacked that reached their target class), ``gap`` (mean
+    ``|p_base - p_target|`` of the teacher) and ``l2`` (mean L2 norm of the perturbation, in
+    normalised input units) of the appended, and ``seconds``.
 
     Args:
         attack (dict): Config of a boundary attack in ``mmrazor.registry.TASK_UTILS``, such as
@@ -190,7 +190,8 @@ class BoundarySampleHook(SampleHook):
         starts: Tensor, labels: Tensor, result: AttackResult, kept: Tensor
     ) -> dict[str, float]:
         """What to log; the values of no sample are left out."""
-        attacked, scalars = result.targets >= 0, {}
+        attacked = result.targets >= 0
+        scalars: dict[str, float] = dict(attacked=int(attacked.sum()))
         if attacked.any():
             scalars['reached'] = result.reached[attacked].float().mean().item()
         if kept.any():

@@ -1,6 +1,8 @@
 """Distillation losses."""
 
+from .ccd_loss import CCDLoss
+from .tald_loss import TALDLoss
 from .triplet_distill_loss import TripletDistillLoss
 from .triplet_kd_loss import TripletKDLoss
 
-__all__ = ['TripletDistillLoss', 'TripletKDLoss']
+__all__ = ['CCDLoss', 'TALDLoss', 'TripletDistillLoss', 'TripletKDLoss']

@@ -148,7 +148,7 @@ def test_config_and_checkpoint_that_disagree(network, tmp_path, monkeypatch):
     amkd(teacher=copy.deepcopy(WRITTEN), teacher_ckpt=save(tmp_path, network, SAYS))
     assert len(logged) == 1
     (known,) = logged
-    assert 'as `model.teacher` says' in known
+    assert 'as its config says' in known
     amkd(teacher=copy.deepcopy(WRITTEN), teacher_ckpt=save(tmp_path, network, OTHER))
     assert '[1.0, 2.0, 3.0]' in logged[1] and '[140.0, 90.0, 70.0]' in logged[1]
     del logged[:]
@@ -200,6 +200,19 @@ def test_the_config_in_a_checkpoint_is_not_run(tmp_path):
     for text in (f'data_preprocessor = dict(mean={evil})', f'{evil}\ndata_preprocessor = dict()'):
         recorded_preprocessor(dict(meta=dict(cfg=text)))
     assert not (tmp_path / 'evil').exists()
+
+
+def test_settings_beside_cfg_path(network):
+    """MMEngine ignores them, and would do so in silence."""
+    named = dict(cfg_path='mmpretrain::resnet/resnet18_8xb16_cifar10.py', pretrained=False)
+    student = classifier()
+    student['head']['num_classes'] = 10
+    model = amkd(architecture=student, teacher=dict(named, data_preprocessor=TEACHER))
+    inputs = model.data_preprocessor(dict(inputs=pixels()))['inputs']
+    expected = ClsDataPreprocessor(**TEACHER)(dict(inputs=pixels()))['inputs']
+    torch.testing.assert_close(model.teacher_inputs(inputs), expected, rtol=0, atol=1e-4)
+    with pytest.raises(ValueError, match=r"model.architecture.*\['data_preprocessor'\] beside"):
+        amkd(architecture=dict(named, data_preprocessor=TEACHER), teacher=student)
 
 
 # --- In training and in validation ----------------------------------------------------------------
