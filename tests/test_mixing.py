@@ -1,0 +1,147 @@
+"""AMKD beside every loss of MMRazor that fits classification, on clean and on boundary samples."""
+
+import amkd_mm  # noqa: F401
+
+# isort: split
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmpretrain.structures import DataSample
+from mmrazor.models import losses as upstream
+from mmrazor.registry import MODELS
+
+from amkd_mm import boundary_rows
+
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs/_base_/distillers'
+K, WIDTH = 4, 64
+
+
+def logits(index, student='preds_S', teacher='preds_T'):
+    return {
+        student: dict(recorder='logits', from_student=True, record_idx=index),
+        teacher: dict(recorder='logits', from_student=False, record_idx=index),
+    }
+
+
+def maps(index):
+    return dict(
+        s_feature=dict(recorder='maps', from_student=True, record_idx=index),
+        t_feature=dict(recorder='maps', from_student=False, record_idx=index),
+    )
+
+
+def embeddings(index):
+    return dict(
+        preds_S=dict(recorder='embedding', from_student=True, record_idx=index),
+        preds_T=dict(recorder='embedding', from_student=False, record_idx=index),
+    )
+
+
+def labels(index, name='gt_labels'):
+    return {name: dict(recorder='labels', from_student=True, record_idx=index)}
+
+
+def crd(index):
+    return dict(
+        s_feats=dict(recorder='embedding', from_student=True, record_idx=index, connector='crd'),
+        t_feats=dict(recorder='embedding', from_student=False, record_idx=index, connector='crd'),
+        data_samples=dict(recorder='call', from_student=True, record_idx=index, data_idx=1),
+    )
+
+
+# Settings beside the type, and where the arguments come from.
+LOSSES = dict(
+    KLDivergence=(dict(tau=2), logits),
+    CrossEntropyLoss=(dict(), logits),
+    DKDLoss=(dict(tau=2, reduction='batchmean'), lambda i: logits(i) | labels(i)),
+    DISTLoss=(dict(), lambda i: logits(i, 'logits_S', 'logits_T')),
+    WSLD=(dict(num_classes=K), lambda i: logits(i, 'student', 'teacher') | labels(i)),
+    DistanceWiseRKD=(dict(), embeddings),
+    AngleWiseRKD=(dict(), embeddings),
+    L1Loss=(dict(), maps),
+    L2Loss=(dict(), maps),
+    ATLoss=(dict(), maps),
+    ABLoss=(dict(), maps),
+    OFDLoss=(dict(), maps),
+    FTLoss=(dict(), maps),
+    CRDLoss=(dict(neg_num=4, sample_n=16, dim_out=8), crd),
+    ChannelWiseDivergence=(dict(), lambda i: embeddings_of_maps(i)),
+    PKDLoss=(dict(), lambda i: embeddings_of_maps(i)),
+)
+
+
+def embeddings_of_maps(index):
+    return dict(
+        preds_S=dict(recorder='maps', from_student=True, record_idx=index),
+        preds_T=dict(recorder='maps', from_student=False, record_idx=index),
+    )
+
+
+# And why the others do not fit.
+OTHERS = dict(
+    ActivationLoss='trains a generator of images',
+    InformationEntropyLoss='trains a generator of images',
+    OnehotLikeLoss='trains a generator of images',
+    FBKDLoss='compares what its own connector makes of the maps of a detector',
+    KDSoftCELoss='needs MMCls',
+    MGDLoss='compares what its own connector makes of the maps',
+)
+
+
+def classifier():
+    return dict(
+        _scope_='mmpretrain',
+        type='ImageClassifier',
+        backbone=dict(type='CifarResNet', depth=8, norm_cfg=dict(type='GN', num_groups=4)),
+        neck=dict(type='GlobalAveragePooling'),
+        head=dict(type='LinearClsHead', num_classes=K, in_channels=WIDTH),
+    )
+
+
+def batch(num_clean=6, num_boundary=4):
+    torch.manual_seed(0)
+    samples = [
+        DataSample(metainfo=dict(sample_idx=index)).set_gt_label(index % K)
+        for index in range(num_clean + num_boundary)
+    ]
+    marked = [boundary_rows.mark(sample, 0) for sample in samples[num_clean:]]
+    return torch.randn(len(samples), 3, 8, 8), samples[:num_clean] + marked
+
+
+def test_every_loss_of_mmrazor_is_here():
+    assert set(LOSSES) | set(OTHERS) == set(upstream.__all__)
+
+
+@pytest.mark.parametrize('index', [0, 1], ids=['clean', 'boundary'])
+@pytest.mark.parametrize('kind', LOSSES)
+def test_amkd_beside_a_loss(kind, index):
+    """It is computed on the rows it names, and reaches the student beside AMKD's own losses."""
+    config = Config.fromfile(f'{CONFIGS}/amkd.py').model
+    settings, mapping = LOSSES[kind]
+    distiller = config.distiller
+    for side in ('student', 'teacher'):
+        distiller[f'{side}_recorders'].update(
+            maps=dict(type='ModuleOutputs', source='backbone.layer3'),
+            embedding=dict(type='Embedding'),
+        )
+    distiller.student_recorders.update(call=dict(type='ModuleInputs', source=''))
+    distiller.connectors = dict(crd=dict(type='CRDConnector', dim_in=WIDTH, dim_out=8))
+    distiller.distill_losses.loss_other = dict(type=kind, **settings)
+    distiller.loss_forward_mappings.loss_other = mapping(index)
+    model = MODELS.build(dict(config, architecture=classifier(), teacher=classifier())).train()
+    torch.nn.init.normal_(model.teacher.head.fc.weight)
+
+    inputs, samples = batch()
+    losses = model.loss(inputs, samples)
+    names = ('loss_kl', 'loss_boundary', 'loss_triplet', 'loss_other')
+    assert {f'distill.{name}' for name in names} <= set(losses)
+    assert all(torch.isfinite(torch.as_tensor(value)).all() for value in losses.values())
+    weight = model.student.backbone.conv1.weight
+    (gradient,) = torch.autograd.grad(losses['distill.loss_other'].sum(), weight)
+    assert torch.isfinite(gradient).all() and gradient.abs().sum() > 0
+
+    # Without boundary rows the loss that reads them is skipped, and only that.
+    losses = model.loss(inputs[:6], samples[:6])
+    assert ('distill.loss_other' in losses) == (index == 0)
