@@ -5,9 +5,10 @@ everything. A config file needs no more than
 ``custom_imports = dict(imports=['amkd_mm'], allow_failed_imports=False)``.
 """
 
-from . import compat
+from . import compat, compat_distillers
 
 compat.apply()  # First: what follows imports MMRazor.
+compat_distillers.apply()
 
 from . import (  # noqa: E402
     algorithms,
@@ -30,6 +31,7 @@ __all__ = [
     'backbones',
     'classifiers',
     'compat',
+    'compat_distillers',
     'connectors',
     'datasets',
     'hooks',

@@ -19,6 +19,7 @@ def apply():
     contrast_without_wrapped_data()
     distil_before_residual_activations()
     weigh_probabilities_of_zero()
+    differentiate_unlikely_classes()
     generate_in_one_process()
     drop_gradients_of_the_generator_step()
     freeze_untrained_students()
@@ -217,6 +218,28 @@ def _information_entropy(self, preds_T):
         preds_T = torch.cat(GatherTensors.apply(preds_T), dim=0)
     probs = F.softmax(preds_T, dim=1).mean(dim=0)
     return (probs * probs.clamp_min(torch.finfo(probs.dtype).tiny).log10()).sum()
+
+
+def differentiate_unlikely_classes():
+    """A generator of ZSKT becomes NaN after some hundred steps, its losses being finite.
+
+    MMRazor 1.0.0: with ``teacher_detach=False`` the gradient of ``KLDivergence`` has the logarithm
+    of the teacher's probability, of which one may be 0. Here logarithms are given to PyTorch.
+    """
+    from mmrazor.models.losses import KLDivergence
+
+    upstream_forward = KLDivergence.forward
+    if upstream_forward.__module__ == __name__:
+        return
+
+    def forward(self, preds_S, preds_T):
+        if self.teacher_detach:
+            return upstream_forward(self, preds_S, preds_T)
+        student, teacher = (F.log_softmax(preds / self.tau, dim=1) for preds in (preds_S, preds_T))
+        loss = F.kl_div(student, teacher, reduction=self.reduction, log_target=True)
+        return self.loss_weight * self.tau**2 * loss
+
+    KLDivergence.forward = forward
 
 
 # --- Connectors -----------------------------------------------------------------------------------

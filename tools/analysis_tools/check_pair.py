@@ -1,33 +1,27 @@
 """Check a student and a teacher before training: do one step, and say what to write in the config.
 
-``python tools/analysis_tools/check_pair.py CONFIG`` takes the config of a distillation.
-``check_pair.py TEACHER_CFG STUDENT_CFG`` takes two MMPretrain configs, files or names such as
-``mmpretrain::resnet/resnet18_8xb32_in1k.py``, and puts the pair together with
-``configs/_base_/distillers/amkd.py`` on the data of the student's config. Data is never downloaded:
-where it is not on the disk the step takes random images. Checkpoints that the config names by URL
-are, as in training.
-
-The exit status is 0 if the pair can be trained, and 1 if there are problems.
+``check_pair.py CONFIG`` takes the config of a distillation, ``check_pair.py TEACHER_CFG
+STUDENT_CFG`` two of MMPretrain, files or ``mmpretrain::resnet/resnet18_8xb32_in1k.py``, for AMKD on
+the student's data. No data is downloaded: where it is missing, the images are random. The exit
+status is 0 if the pair can be trained, 1 if there are problems, and 2 for wrong arguments.
 """
 
 import argparse
 import inspect
 import io
 import logging
-import os.path as osp
 import re
 import textwrap
 import time
 import traceback
 import warnings
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import redirect_stdout, suppress
 from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 # First, because it makes MMRazor importable on current PyTorch.
-import amkd_mm  # noqa: F401
+import amkd_mm
 
 # isort: split
 import numpy as np
@@ -41,150 +35,129 @@ from mmengine.hub import get_config
 from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import DATASETS, MODELS, DefaultScope
-from mmengine.runner import CheckpointLoader, set_random_seed
+from mmengine.runner import set_random_seed
 from mmpretrain.structures import DataSample
 from mmrazor.utils import register_all_modules
 
+from amkd_mm import hooks
 from amkd_mm.algorithms.pair_checks import class_count_key
-from amkd_mm.algorithms.teacher_checkpoint import recorded_preprocessor
 from amkd_mm.classifiers import embedding_width, num_classes, to_logits
-from amkd_mm.fast_teacher import CHECKPOINTING, logits_and_gradient
-from amkd_mm.hooks.sample_hook import evaluation_mode
+from amkd_mm.fast_teacher import logits_and_gradient
+from amkd_mm.hooks.sample_hook import SampleHook, evaluation_mode
 from amkd_mm.pixel_space import PixelSpace
 from amkd_mm.trial_step import try_step
 
 WIDTH, LABEL = 96, 18
-MEBIBYTE = 2**20
 PACKAGE = Path(amkd_mm.__file__).parent
-# Where a transform that changes the size of images says to what.
-SIZE_KEYS = ('crop_size', 'scale', 'size')
-RESIZING = ('Crop', 'Resize', 'Pad')
-# Sizes to try on a network that refuses the images.
-USUAL_SIZES = (224, 256, 384, 192, 32, 64, 448, 512)
 DISTILLER = Path(__file__).resolve().parents[2] / 'configs/_base_/distillers/amkd.py'
+CHECKPOINT = "model.teacher_ckpt='PATH or URL of a checkpoint of this teacher'"
+# Sizes to try on a network that refuses the images.
+USUAL_SIZES = [(size, size) for size in (224, 256, 384, 192, 32, 64, 448, 512)]
 
 
-class Finding(NamedTuple):
-    """Something to know or to change.
+class Report(logging.Handler):
+    """A table, and notes and problems with what to write; logged warnings are notes, too."""
 
-    Attributes:
-        kind (str): 'note' or 'problem'.
-        text (str): What it is.
-        write (str): What to write in the config.
-    """
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self.rows, self.notes, self.problems = [('', 'student', 'teacher')], {}, {}
 
-    kind: str
-    text: str
-    write: str = ''
+    def row(self, label, *cells):
+        self.rows.append((label, *map(str, cells)))
 
+    def emit(self, record):
+        # The weights are drawn here, and by the Runner once more.
+        if 'has been called more than once' not in record.getMessage():
+            self.notes[' '.join(record.getMessage().split())] = ''
 
-def note(text, write=''):
-    return Finding('note', text, write)
-
-
-def problem(text, write=''):
-    return Finding('problem', text, write)
-
-
-# --- Configs --------------------------------------------------------------------------------------
-
-
-def load_config(parser, name, path):
-    """Read a config, a file or ``package::path``; exits with one line if that fails."""
-    package, is_named, _ = path.partition('::')
-    if is_named and find_spec(package) is None:
-        parser.error(f'{name}: no such package: {package}')
-    if not is_named and not osp.isfile(path):
-        parser.error(f'{name}: no such file: {path}')
-    try:
-        return get_config(path) if is_named else Config.fromfile(path)
-    except (FileNotFoundError, ValueError) as error:
-        # Some names that are unknown are a ValueError on something else.
-        text = f'{package} has no such config: {path}' if is_named else describe(error)
-        parser.error(f'{name}: {text}')
-    except Exception as error:  # A config is a program.
-        parser.error(f'{name}: {path} cannot be read: {describe(error)}')
+    def __str__(self):
+        label = max(LABEL, *(len(row[0]) + 2 for row in self.rows))
+        cell = max(len(row[1]) + 2 for row in self.rows if len(row) == 3)
+        lines = []
+        for name, *cells in self.rows:
+            start = f'{name:{label}}'
+            both = len(cells) == 2
+            lines.append(f'{start}{cells[0]:{cell}}{cells[1]}' if both else fill(start, *cells))
+        for kind, found in (('note', self.notes), ('problem', self.problems)):
+            for text, write in found.items():
+                lines += ['', fill(f'{kind}: ', text)]
+                lines += [f'{" " * len(kind)}  write: {write}'] if write else []
+        verdict = f'{len(self.problems)} problem(s)' if self.problems else 'OK'
+        return '\n'.join([*map(str.rstrip, lines), '', verdict])
 
 
-def pair_config(teacher, student, teacher_ckpt=None):
-    """The distillation of two plain configs, by AMKD on the student's data."""
-    distiller = Config.fromfile(DISTILLER).to_dict()
-    networks = {}
-    for key, cfg in (('teacher', teacher), ('architecture', student)):
-        networks[key] = {'_scope_': cfg.get('default_scope', 'mmpretrain'), **cfg.model.to_dict()}
-    preprocessors = [own_preprocessor(cfg) for cfg in (teacher, student)]
-    if preprocessors[0] is not None:
-        networks['teacher']['data_preprocessor'] = preprocessors[0]
-    # Otherwise it would count as the student's word, too.
-    networks['architecture'].pop('data_preprocessor', None)
-    model = dict(distiller['model'], **networks, teacher_ckpt=teacher_ckpt)
-    if preprocessors[1] is not None:
-        model['data_preprocessor'] = preprocessors[1]
-    return Config(
-        dict(
-            default_scope=student.get('default_scope', 'mmpretrain'),
-            model=model,
-            train_dataloader=student.get('train_dataloader'),
-            custom_hooks=distiller['custom_hooks'],
-            teacher_cfg=teacher.to_dict(),
-        )
-    )
+def fill(start, text):
+    """Wrap a text, each of its lines being indented by the start of the first."""
+    indents = dict(initial_indent=start, subsequent_indent=' ' * len(start))
+    return textwrap.fill(text, WIDTH, **indents, break_long_words=False, break_on_hyphens=False)
 
 
-def own_preprocessor(cfg):
-    """The data preprocessor of a plain config; the model's own wins, as in the Runner."""
-    found = cfg.model.get('data_preprocessor', cfg.get('data_preprocessor'))
-    return found.to_dict() if hasattr(found, 'to_dict') else found
+def describe(error):
+    """An error in one line: what it says and, unless this package says it, where."""
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    # A registry goes on with a link.
+    text = ' '.join(str(text).split()).partition(' More details can be found')[0] or 'no message'
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    path = Path(frame.filename)
+    if path == Path(__file__) or PACKAGE in path.parents:
+        return text
+    return f'{text} ({type(error).__name__}, {path.name}:{frame.lineno})'
+
+
+def advice(text):
+    """What to write where something fails, if it is not what the error's text ends in."""
+    if 'shapes cannot be multiplied' in text or 'size of tensor' in text:
+        return 'a connector whose widths fit, see configs/_base_/distillers/connector.py'
+    if 'record_idx is illegal' in text:
+        return "model.type='AMKD', or no `record_idx=1` in the `loss_forward_mappings`"
+    return (re.findall(r'`([\w.]+=[^`]+)`', text) or [''])[-1]
+
+
+def shown(size):
+    """A size as in a text."""
+    return f'{size[0]}x{size[1]}'
+
+
+def written(size):
+    """A size as in a config."""
+    return str(size[0] if size[0] == size[1] else tuple(size))
 
 
 def name_of(settings):
     """Name of the class in a config's entry, without its scope."""
-    kind = settings.get('type', '') if isinstance(settings, dict) else ''
+    kind = settings.get('type', '')
     return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
 
 
-def entries(node):
-    """All dicts in a part of a config."""
-    if isinstance(node, dict):
-        yield node
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for value in node:
-            yield from entries(value)
+def pair_config(teacher, student):
+    """The distillation of two plain configs, by AMKD on the student's data."""
+    cfg = Config.fromfile(DISTILLER).to_dict()
+    cfg.update(
+        default_scope=student.get('default_scope', 'mmpretrain'),
+        train_dataloader=student.get('train_dataloader'),
+        teacher_cfg=teacher.to_dict(),
+    )
+    for key, plain in (('teacher', teacher), ('architecture', student)):
+        network = {'_scope_': plain.get('default_scope', 'mmpretrain'), **plain.model.to_dict()}
+        # The model's own wins, as in the Runner.
+        own = network.pop('data_preprocessor', plain.to_dict().get('data_preprocessor'))
+        if own is not None:
+            (network if key == 'teacher' else cfg['model'])['data_preprocessor'] = own
+        cfg['model'][key] = network
+    return Config(cfg)
 
 
-def network_config(settings):
-    """The config of a network that is written out, or named by ``cfg_path``."""
-    if 'cfg_path' in settings and 'type' not in settings:
-        return get_config(settings['cfg_path']).model
-    return settings
-
-
-def boundary_hook(cfg):
-    """The config's BoundarySampleHook, for a single step, or None."""
-    for settings in cfg.get('custom_hooks') or []:
+def sample_hooks(cfg):
+    """The config's hooks that append samples, for a single step."""
+    found = [
+        dict(settings, begin=0, end=1.0, interval=1) for settings in cfg.get('custom_hooks') or []
+    ]
+    found = [h for h in found if issubclass(getattr(hooks, name_of(h), Hook), SampleHook)]
+    for settings in found:
         if name_of(settings) == 'BoundarySampleHook':
             # A student that is not trained is seldom right, and then nothing would be tried.
-            return dict(settings, begin=0, end=1.0, interval=1, student_correct=False)
-    return None
-
-
-# --- Images ---------------------------------------------------------------------------------------
-
-
-def size_of(pipeline):
-    """Height and width that a pipeline ends with, or None if it does not say."""
-    for transform in reversed(list(pipeline or [])):
-        kind = name_of(transform)
-        if not any(word in kind for word in RESIZING):
-            continue
-        value = next((transform[key] for key in SIZE_KEYS if transform.get(key)), None)
-        if isinstance(value, int):
-            return value, value
-        if isinstance(value, (list, tuple)) and len(value) == 2:
-            # MMCV's `scale` is (width, height), that of a crop (height, width).
-            return tuple(value)[::-1] if kind == 'Resize' else tuple(value)
-    return None
+            settings['student_correct'] = False
+    return found
 
 
 def dataset_settings(cfg):
@@ -195,216 +168,149 @@ def dataset_settings(cfg):
     return settings
 
 
+def size_of(pipeline):
+    """Height and width that a pipeline ends with, or None if it does not say."""
+    for transform in reversed(list(pipeline or [])):
+        kind = name_of(transform)
+        value = next((transform[k] for k in ('crop_size', 'scale', 'size') if k in transform), None)
+        if not any(word in kind for word in ('Crop', 'Resize', 'Pad')) or not value:
+            continue
+        if isinstance(value, int):
+            return value, value
+        # MMCV's `scale` is (width, height), that of a crop (height, width).
+        return tuple(value)[::-1] if kind == 'Resize' else tuple(value)
+    return None
+
+
 def dataset_class(settings):
-    """The data set class that a config's entry names, or None."""
+    """The data set class that a config's entry names, or ``object``."""
     kind = settings.get('type')
     if isinstance(kind, str):
         with DATASETS.switch_scope_and_registry(None) as registry:
             kind = registry.get(kind)
-    return kind if inspect.isclass(kind) else None
+    return kind if inspect.isclass(kind) else object
 
 
-def without_download(settings):
+def without_download(node):
     """A data set's config that does not download."""
-    settings = deepcopy(settings)
-    for entry in entries(settings):
-        bases = inspect.getmro(dataset_class(entry) or object)
-        if any('download' in inspect.signature(base.__init__).parameters for base in bases):
-            entry['download'] = False
+    if isinstance(node, (list, tuple)):
+        return [without_download(value) for value in node]
+    if not isinstance(node, dict):
+        return node
+    settings = {key: without_download(value) for key, value in node.items()}
+    bases = dataset_class(settings).mro()
+    if any('download' in inspect.signature(base.__init__).parameters for base in bases):
+        settings['download'] = False
     return settings
 
 
-def is_missing(error):
-    """Whether a data set failed because its files are not there."""
-    # The second is what MMPretrain's CIFAR and MNIST raise.
-    return isinstance(error, FileNotFoundError) or (
-        isinstance(error, RuntimeError) and 'Cannot find' in str(error)
-    )
-
-
-def training_items(cfg, number):
-    """Images of the training data, from all over it.
-
-    Returns:
-        tuple: Items of the data set, the data set, and what went wrong, or None for each.
-    """
-    settings = (cfg.get('train_dataloader') or {}).get('dataset')
-    if not settings:
-        return None, None, note('the config has no `train_dataloader.dataset`')
+def training_items(report, cfg, number):
+    """Images from all over the training data and the data set, or None, and why there are none."""
+    settings = (cfg.get('train_dataloader') or {}).get('dataset') or {}
     try:
         dataset = DATASETS.build(without_download(settings))
         rows = np.linspace(0, len(dataset) - 1, number).astype(int)
-        return [dataset[int(row)] for row in rows], dataset, None
+        return [dataset[int(row)] for row in rows], dataset, ''
     except Exception as error:  # Anything may fail, in a pipeline too.
-        if is_missing(error):
+        # The second is what MMPretrain's CIFAR and MNIST raise.
+        if isinstance(error, FileNotFoundError) or 'Cannot find' in str(error):
             place = settings.get('data_root') or 'the data'
-            return None, None, note(f'{name_of(settings)}: {place} is not on the disk')
-        return None, None, problem(f'`train_dataloader.dataset` fails: {describe(error)}')
+            return None, None, f'{name_of(settings)}: {place} is not on the disk'
+        report.problems[f'`train_dataloader.dataset` fails: {describe(error)}'] = advice(str(error))
+        return None, None, 'the data set fails, see the problem below'
 
 
-def random_items(number, channels, size):
-    """Images of noise, labelled 0."""
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (number, channels, *size), generator=generator).byte()
+def random_items(network, number, size):
+    """Images of noise that a network could take, labelled 0."""
+    layers = [module for module in network.modules() if isinstance(module, torch.nn.Conv2d)]
+    shape = number, layers[0].in_channels if layers else 3, *size
+    images = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0)).byte()
     return [dict(inputs=image, data_samples=DataSample().set_gt_label(0)) for image in images]
 
 
-def resized(items, size):
-    """Items with images of another size."""
-    return [
-        dict(item, inputs=F.interpolate(item['inputs'][None].float(), size)[0].byte())
-        for item in items
-    ]
+def preprocess(algorithm, items):
+    """What the student gets of items."""
+    # Without data samples, to which it would add.
+    inputs = pseudo_collate([item['inputs'] for item in items])
+    return algorithm.data_preprocessor(dict(inputs=inputs), False)['inputs']
 
 
-def labelled(items, labels):
-    """Items with other labels."""
-    items = [dict(item, data_samples=deepcopy(item['data_samples'])) for item in items]
-    for item, label in zip(items, labels.tolist(), strict=True):
-        item['data_samples'].set_gt_label(label)
-    return items
-
-
-def count_channels(network):
-    """Of the images that a network takes."""
-    layers = (m for m in network.modules() if isinstance(m, torch.nn.Conv2d))
-    layer = next(layers, None)
-    return layer.in_channels if layer is not None else 3
-
-
-def dataset_classes(cfg, dataset):
-    """How many classes the training data has, or None if that cannot be told."""
-    settings = dataset_settings(cfg)
-    metainfo = getattr(dataset, 'metainfo', None) or {}
-    if not metainfo.get('classes'):
-        metainfo = settings.get('metainfo') or {}
-    if not metainfo.get('classes'):
-        metainfo = getattr(dataset_class(settings), 'METAINFO', {})
-    classes = metainfo.get('classes')
-    return len(classes) if isinstance(classes, (list, tuple)) else None
-
-
-def check_class_count(networks, count):
-    """Compare class counts with the data set's."""
-    keys = dict(student='model.architecture', teacher='model.teacher')
-    findings = []
-    for key, network in networks.items():
-        found = network and num_classes(network)
-        if not found or not count or found == count:
-            continue
-        text = f'the data set has {count} classes and the {key} {found}'
-        write = f'{keys[key]}.{class_count_key(network)}={count}, or another data set'
-        findings.append(problem(text, write) if found < count else note(text))
-    return findings
-
-
-# --- Building -------------------------------------------------------------------------------------
-
-
-def describe(error):
-    """An error in one line: what it says and, unless this package says it, where."""
-    text = error.args[0] if isinstance(error, KeyError) and error.args else error
-    # A registry goes on with a link.
-    text = ' '.join(str(text).split()).partition(' More details can be found')[0] or 'no message'
-    path, line, _ = frames_of(error)[-1]
-    if PACKAGE in Path(path).parents:
-        return text
-    return f'{text} ({type(error).__name__}, {Path(path).name}:{line})'
-
-
-def advice(text):
-    """What to write where something fails, if it is not what the error's text ends in."""
-    if 'shapes cannot be multiplied' in text or 'size of tensor' in text:
-        return 'a connector whose widths fit, see configs/_base_/distillers/connector.py'
-    if 'record_idx is illegal' in text:
-        return "model.type='AMKD', or no `record_idx=1` in the `loss_forward_mappings`"
-    assignments = re.findall(r'`([\w.]+=[^`]+)`', text)
-    return assignments[-1] if assignments else ''
-
-
-def frames_of(error):
-    """File, line and function of all that an error went through."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return [(frame.filename, frame.lineno, frame.name) for frame in frames]
-
-
-def build(cfg):
-    """Build the algorithm as the Runner does, if need be without the teacher's checkpoint.
-
-    Returns:
-        tuple: The algorithm or None, whether its teacher has its weights, and findings.
-    """
+def build(report, cfg):
+    """The algorithm, if need be without a checkpoint, or None, and whether its teacher has weights."""
     settings = cfg.model.to_dict()
     if cfg.get('data_preprocessor') is not None:
         settings.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())
-    checkpoint = settings.get('teacher_ckpt')
-    findings = []
-    if not checkpoint and not has_other_weights(settings['teacher']):
-        text = 'the teacher has no checkpoint: its weights are random'
-        findings += [problem(text, "model.teacher_ckpt='PATH or URL of its checkpoint'")]
-    known = not findings
-    while True:
+    teacher, given = settings['teacher'], settings.get('teacher_ckpt')
+    own = teacher.get('pretrained') or 'Pretrained' in str(teacher.get('init_cfg'))
+    if not given and not own:
+        report.problems['the teacher has no checkpoint: its weights are random'] = CHECKPOINT
+    for path in (given, None):
         try:
-            return MODELS.build(deepcopy(settings)), known, findings
+            algorithm = MODELS.build(dict(deepcopy(settings), teacher_ckpt=path))
+            return algorithm, bool(path or own)
         except Exception as error:  # Registries raise what the classes raise.
             text = describe(error)
-            if not is_about_checkpoint(error, settings.get('teacher_ckpt')):
-                return None, False, [*findings, problem(text, advice(text))]
-            write = "model.teacher_ckpt='PATH or URL of a checkpoint of this teacher'"
-            if 'model.teacher_ckpt' not in text:
-                text = f'model.teacher_ckpt: {settings["teacher_ckpt"]} does not load: {text}'
-            findings.append(problem(text, write))
-            known = False
-            settings['teacher_ckpt'] = None
+        # AMKD names the key, MMRazor's algorithms the file.
+        about_path = path and ('model.teacher_ckpt:' in text or path in text)
+        report.problems[text] = CHECKPOINT if about_path else advice(text)
+        if not about_path:
+            break
+    return None, False
 
 
-def is_about_checkpoint(error, path):
-    """Whether an error can only come from the teacher's checkpoint."""
-    # A URL cannot be reached, or a file is no checkpoint.
-    functions = [function for _, _, function in frames_of(error)]
-    return bool(path) and bool({'check_exists', 'load_teacher'} & set(functions))
+def width_of(network):
+    """Width of a network's embedding, or None."""
+    with suppress(ValueError):
+        return embedding_width(network)
 
 
-def has_other_weights(teacher):
-    """Whether a teacher's config loads weights by itself."""
-    network = network_config(teacher)
-    inits = network.get('init_cfg') or {}
-    inits = inits if isinstance(inits, (list, tuple)) else [inits]
-    return bool(
-        teacher.get('pretrained')
-        or network.get('pretrained')
-        or any(init.get('type') == 'Pretrained' for init in inits)
-    )
+def report_networks(report, cfg, networks, dataset):
+    """Rows on the networks as they are, and on the data set; None is one that cannot be built."""
+
+    def row(label, function):
+        report.row(label, *('' if n is None else function(n) for n in networks.values()))
+
+    def kind_of(network, *parts):
+        found = [getattr(network, part) for part in parts if getattr(network, part, None)]
+        return type(found[0]).__name__ if found else 'none'
+
+    row('network', lambda n: kind_of(n, 'backbone', 'model'))
+    row('head', lambda n: kind_of(n, 'head'))
+    row('parameters', lambda n: f'{sum(p.numel() for p in n.parameters()) / 1e6:.3g} million')
+    row('classes', lambda n: num_classes(n) or 'unknown')
+    row('embedding', lambda n: width_of(n) or 'unknown')
+
+    settings = dataset_settings(cfg)
+    known = getattr(dataset, 'metainfo', None) or settings.get('metainfo')
+    classes = (known or getattr(dataset_class(settings), 'METAINFO', {})).get('classes')
+    number = len(classes) if isinstance(classes, (list, tuple)) else 0
+    name = name_of(settings) or 'none'
+    report.row('data set', f'{name}, {number or "unknown number of"} classes')
+    for key, network in networks.items():
+        found = network and num_classes(network)
+        text = f'the data set has {number} classes and the {key} {found}'
+        if found and found < number:
+            key = 'architecture' if key == 'student' else key
+            write = f'model.{key}.{class_count_key(network)}={number}, or another data set'
+            report.problems[text] = write
+        elif found and 0 < number < found:
+            report.notes[text] = ''
 
 
-def build_alone(settings):
-    """A network of the pair, for what can be said of it without the other; None if it fails."""
-    try:
-        return MODELS.build(deepcopy(settings.to_dict()))
-    except Exception:  # The algorithm has said so.
-        return None
-
-
-def initialise(algorithm):
-    """Draw weights now, as the Runner would do at the start; without files that it lacks."""
-    try:
-        algorithm.init_weights()
-        return []
-    except Exception as error:  # Of the network, of files, of keys.
-        for module in algorithm.modules():
-            module.init_cfg = without_pretrained(getattr(module, 'init_cfg', None))
-        algorithm.init_weights()
-        text = f"weights of an `init_cfg` of type='Pretrained' do not load: {describe(error)}"
-        return [problem(text, '`checkpoint` of that `init_cfg`, or `init_cfg=None`')]
-
-
-def without_pretrained(init_cfg):
-    """What is left of an ``init_cfg``."""
-    inits = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
-    return [init for init in inits if init and init.get('type') != 'Pretrained'] or None
-
-
-# --- Inputs ---------------------------------------------------------------------------------------
+def check_widths(report, algorithm, cfg):
+    """Say what a connector needs where the embeddings differ in width."""
+    widths = [width_of(network) for network in (algorithm.student, algorithm.teacher)]
+    connectors = cfg.model.get('distiller', {}).get('connectors') or {}
+    given = connectors.get('embedding', {}).get('module_args', {})
+    pair = [given.get('in_features'), given.get('out_features')]
+    text = f'the embeddings have {widths[0]} and {widths[1]} features'
+    write = f'dict(in_features={widths[0]}, out_features={widths[1]})'
+    if None not in [*pair, *widths] and pair != widths:
+        text += f", the connector 'embedding' leads from {pair[0]} to {pair[1]}"
+        report.problems[text] = f'model.distiller.connectors.embedding.module_args={write}'
+    elif None not in widths and widths[0] != widths[1] and not connectors:
+        text += ': to compare them needs a connector, see configs/_base_/distillers/connector.py'
+        report.notes[text] = f'{write} as its `module_args`'
 
 
 def ask(network, images):
@@ -415,697 +321,270 @@ def ask(network, images):
 
 def declared_size(network):
     """Height and width that a network says it is made for, or None."""
-    for module in network.modules():
-        size = getattr(module, 'img_size', None)
-        if isinstance(size, int):
-            return size, size
-        if isinstance(size, (list, tuple)) and len(size) == 2:
-            return tuple(size)
-    return None
+    sizes = [getattr(module, 'img_size', None) for module in network.modules()]
+    size = next(filter(None, sizes), None)
+    return (size, size) if isinstance(size, int) else size and tuple(size)
 
 
-def fitting_size(network, images, give=lambda size: None):
-    """A size of images that a network takes, or None.
-
-    Args:
-        network (nn.Module): A classifier.
-        images (Tensor): Images that it refuses, (N, C, H, W).
-        give (Callable): Called with each size first.
-    """
-    own = declared_size(network)
-    for size in dict.fromkeys([own] * (own is not None) + [(s, s) for s in USUAL_SIZES]):
-        give(size)
-        try:
-            ask(network, F.interpolate(images[:1], size))
-        except Exception:  # noqa: S112 (it refuses this one, too)
-            continue
-        return size
-    return None
-
-
-def written(size):
-    """A size as in a config."""
-    return str(size[0] if size[0] == size[1] else tuple(size))
-
-
-def shown(size):
-    """A size as in a text."""
-    return f'{size[0]}x{size[1]}'
-
-
-def preprocess(algorithm, items):
-    """What the student gets of items."""
-    # Without data samples, to which it would add.
-    inputs = pseudo_collate([item['inputs'] for item in items])
-    return algorithm.data_preprocessor(dict(inputs=inputs), False)['inputs']
-
-
-def try_student(algorithm, items):
-    """Let the student see the images, and give it others if it refuses them.
-
-    Returns:
-        tuple: Items that it takes, or None, and findings.
-    """
-    images = preprocess(algorithm, items)
-    size = images.shape[-2:]
-    own = declared_size(algorithm.student)
+def fit(report, key, network, images, size, give, write):
+    """Logits of a network, and the size it needs or None; ``give(size)`` asks it with another."""
     try:
-        ask(algorithm.student, images)
+        return ask(network, images), None
     except Exception as error:  # Networks refuse in many ways.
-        text = f'the student refuses images of {shown(size)}: {describe(error)}'
-        fitting = fitting_size(algorithm.student, images)
-        if fitting is None:
-            return None, [problem(text, '`img_size` of `model.architecture.backbone`, or others')]
-        write = f"dict(type='Resize', scale={written(fitting)}) before PackInputs in the pipelines"
-        if own is not None:
-            write += f', or model.architecture.backbone.img_size={written(size)}'
-        text += f' It takes {shown(fitting)}, which is tried here.'
-        return resized(items, fitting), [problem(text, write)]
-    if own is not None and own != tuple(size):
-        text = f'the student is made for images of {shown(own)} (`img_size`) and gets {shown(size)}'
-        return items, [note(text, f'model.architecture.backbone.img_size={written(size)}')]
-    return items, []
+        text = f'the {key} refuses images of {shown(size)}: {describe(error)}'
+    for other in filter(None, [declared_size(network), *USUAL_SIZES]):
+        with suppress(Exception):
+            logits = give(other)
+            text += f' It takes {shown(other)}, which is tried here.'
+            report.problems[text] = write.format(written(other))
+            return logits, other
+    raise ValueError(f'{text} It takes none of the usual sizes.')
 
 
-def try_teacher(algorithm, items, trained_size):
-    """Let the teacher see the images, and set the size that it takes if it refuses them.
+def fit_teacher(report, algorithm, images, cfg):
+    """Logits of the teacher; ``teacher_inputs`` gets the size that it needs."""
+    teacher, inputs = algorithm.teacher, getattr(algorithm, 'teacher_inputs', None)
 
-    Args:
-        algorithm (nn.Module): The pair.
-        items (list): Images that the student takes.
-        trained_size (tuple, optional): What the pipeline of the teacher's own config ends with.
+    def give(size):
+        if not inputs.renormalizes and not inputs.size:
+            inputs.attach(teacher)
+        inputs.size = size
+        return ask(teacher, images)
 
-    Returns:
-        tuple: Logits (N, K), or None, and findings.
-    """
-    images = preprocess(algorithm, items)
-    inputs = getattr(algorithm, 'teacher_inputs', None)
     size = tuple(getattr(inputs, 'size', None) or images.shape[-2:])
-    own = declared_size(algorithm.teacher)
-    try:
-        logits = ask(algorithm.teacher, images)
-    except Exception as error:  # Networks refuse in many ways.
-        text = f'the teacher refuses images of {shown(size)}: {describe(error)}'
-        if inputs is None:
-            return None, [problem(text, "model.type='AMKD', which has `model.teacher_input_size`")]
-        attached = inputs.renormalizes or inputs.size
-        fitting = fitting_size(
-            algorithm.teacher, images, lambda size: setattr(inputs, 'size', size)
-        )
-        if fitting is None:
-            return None, [problem(text, '`model.teacher_input_size`, or another teacher')]
-        if not attached:
-            inputs.attach(algorithm.teacher)
-        text += f' It takes {shown(fitting)}, which is tried here.'
-        found = problem(text, f'model.teacher_input_size={written(fitting)}')
-        return ask(algorithm.teacher, images), [found]
-    if own is not None and own != size:
-        text = (
-            f'the teacher is made for images of {shown(own)} (`img_size`) and gets {shown(size)}: '
-            'it takes them, but was not trained on such images'
-        )
-        return logits, [problem(text, f'model.teacher_input_size={written(own)}')]
-    if own is None and trained_size not in (None, size):
-        text = (
-            f"the teacher's own config trains it on {shown(trained_size)}, and here it gets "
-            f'{shown(size)}'
-        )
-        return logits, [note(text, f'model.teacher_input_size={written(trained_size)}')]
-    return logits, []
+    write = 'model.teacher_input_size={}'
+    logits, other = fit(report, 'teacher', teacher, images, size, give, write)
+    path, own = cfg.model.teacher.get('cfg_path'), declared_size(teacher)
+    plain = get_config(path) if path else cfg.get('teacher_cfg', {})
+    expected = own or size_of(dataset_settings(plain).get('pipeline'))
+    if other is None and expected not in (None, size):
+        text = f'the teacher is made for images of {shown(expected)}, as its '
+        text += f'{"`img_size`" if own else "own config"} says, and gets {shown(size)}'
+        (report.problems if own else report.notes)[text] = write.format(written(expected))
+    return logits
 
 
-def trained_size(cfg):
-    """What the training pipeline of the teacher's own config ends with, or None."""
-    path = cfg.model.teacher.get('cfg_path')
-    own = get_config(path) if path else cfg.get('teacher_cfg', {})
-    return size_of(dataset_settings(own).get('pipeline')) if own else None
-
-
-def normalisations(algorithm):
-    """Mean, standard deviation and order of channels, of the student and of the teacher."""
-    space = PixelSpace(algorithm.data_preprocessor)
-    mean, std = (values.detach().cpu().double().flatten() for values in (space.mean, space.std))
-    student = mean.tolist(), std.tolist(), space.swaps_channels
+def report_inputs(report, algorithm, images):
+    """Rows on what the networks get."""
     inputs = getattr(algorithm, 'teacher_inputs', None)
-    if inputs is None or not inputs.renormalizes:
-        return dict(student=student, teacher=student)
-    # TeacherInputs computes (x std + mean - new_mean) / new_std as x scale + shift.
-    scale, shift = (v.detach().cpu().double().flatten() for v in (inputs.scale, inputs.shift))
-    new_std = std / scale
-    new_mean = mean - shift * new_std
-    if inputs.swaps:
-        new_mean, new_std = new_mean.flip(0), new_std.flip(0)
-    swaps = space.swaps_channels != inputs.swaps
-    return dict(student=student, teacher=(new_mean.tolist(), new_std.tolist(), swaps))
-
-
-def adaptations(algorithm, cfg):
-    """What is done to the teacher's inputs, and by whose word, as text."""
-    inputs = getattr(algorithm, 'teacher_inputs', None)
+    wanted = inputs.wanted if inputs else algorithm.data_preprocessor
+    spaces = [PixelSpace(algorithm.data_preprocessor), PixelSpace(wanted)]
+    size = images.shape[-2:]
+    teacher_size = (inputs and inputs.size) or size
+    report.row('input', f'{shown(size)}, {images.shape[1]} channels', shown(teacher_size))
+    for key in ('mean', 'std'):
+        values = [getattr(space, key).flatten().tolist() for space in spaces]
+        report.row(key, *(', '.join(f'{value:.6g}' for value in found) for found in values))
+    orders = ['reversed' if space.swaps_channels else 'as loaded' for space in spaces]
+    report.row('channel order', *orders)
     done = []
-    if inputs is not None and inputs.renormalizes:
-        done.append(f'normalised anew, as {word_on_inputs(cfg.model)} says')
-    if inputs is not None and inputs.size:
+    if inputs and inputs.renormalizes:
+        done.append(f'normalised anew, as its {inputs.source} says')
+    if inputs and inputs.size:
         done.append(f'resized to {shown(inputs.size)}')
-    return ', '.join(done) or 'those of the student, as they are'
+    report.row('teacher inputs', ', '.join(done) or 'those of the student, as they are')
 
 
-def word_on_inputs(model):
-    """Who says how the teacher's inputs are normalised."""
-    if 'cfg_path' not in model.teacher and model.teacher.get('data_preprocessor'):
-        return '`model.teacher.data_preprocessor`'
-    if model.get('teacher_ckpt'):
-        with suppress(Exception):  # It may be what has not been loaded.
-            checkpoint = CheckpointLoader.load_checkpoint(model.teacher_ckpt, map_location='cpu')
-            if recorded_preprocessor(checkpoint) is not None:
-                return 'its checkpoint'
-    return '`model.teacher.cfg_path`'
-
-
-# --- The step -------------------------------------------------------------------------------------
-
-
-class Listener(logging.Handler):
-    """Keeps warnings as notes."""
-
-    def __init__(self):
-        super().__init__(logging.WARNING)
-        self.findings = []
-
-    def emit(self, record):
-        text = ' '.join(record.getMessage().split())
-        # `initialise` is why the Runner says this.
-        if 'has been called more than once' not in text:
-            self.findings.append(note(text))
-
-
-class StepMeter(Hook):
-    """Measures time and memory of the step, and lets a handler hear what is logged.
-
-    Args:
-        handler (logging.Handler): The handler.
-    """
-
-    priority = 'HIGHEST'
-
-    def __init__(self, handler):
-        self.handler = handler
-
-    def before_train(self, runner):
-        runner.logger.addHandler(self.handler)
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        self.before = start_memory()
-        self.started = time.perf_counter()
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        self.seconds = time.perf_counter() - self.started
-        self.memory = peak_memory(self.before)
-
-
-def resident(key):
-    """Bytes of this process's memory by a key of Linux's status file, or None elsewhere."""
-    with suppress(OSError):
-        found = re.search(rf'{key}:\s+(\d+) kB', Path('/proc/self/status').read_text())
-        return int(found.group(1)) * 1024 if found else None
-
-
-def start_memory():
-    """Begin to watch the memory; returns what :func:`peak_memory` takes."""
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-        return None
-    try:
-        Path('/proc/self/clear_refs').write_text('5')  # The peak is now what there is.
-    except OSError:
-        return None
-    return resident('VmRSS')
-
-
-def peak_memory(before):
-    """The most memory since :func:`start_memory`, as text."""
-    if torch.cuda.is_available():
-        return f'{torch.cuda.max_memory_allocated() / MEBIBYTE:.0f} MiB (peak of tensors, CUDA)'
-    after = resident('VmHWM')
-    if before is None or after is None:
-        return 'not measured (needs CUDA, or Linux)'
-    return f'{(after - before) / MEBIBYTE:.0f} MiB (growth of the peak resident memory, CPU)'
-
-
-def run_step(algorithm, items, hook, meter):
-    """Do a step; without Mixup and CutMix if BoundarySampleHook refuses them.
-
-    Returns:
-        tuple: The TrialStep, or None, and findings.
-    """
-    hooks = [meter] if hook is None else [hook, meter]
-    findings = []
-    while True:
-        try:
-            return try_step(algorithm, items, hooks), findings
-        except Exception as error:  # Networks, losses and hooks may fail in many ways.
-            mixes = getattr(algorithm.data_preprocessor, 'batch_augments', None) is not None
-            if not mixes or 'batch_augments' not in str(error):
-                text = f'the step fails: {describe(error)}'
-                return None, [*findings, problem(text, advice(text))]
-            findings.append(problem(describe(error), 'data_preprocessor.batch_augments=None'))
-            algorithm.data_preprocessor.batch_augments = None
-            algorithm.data_preprocessor.to_onehot = False
-
-
-def check_step(step, algorithm, cfg):
-    """Findings on losses and gradients of a step."""
-    findings = []
-    broken = [name for name, value in step.losses.items() if not np.isfinite(value)]
-    if broken:
-        names = ', '.join(broken)
-        keys = [
-            name.replace('distill.', 'model.distiller.distill_losses.').replace(
-                'student.', 'model.architecture.head.'
-            )
-            for name in broken
-            if name != 'loss'
-        ]
-        write = f'other settings of {" or ".join(keys[:2])}, or of `data_preprocessor`'
-        findings.append(problem(f'the losses are not finite: {names}', write))
-    if step.teacher_gradients and not getattr(algorithm, 'teacher_trainable', False):
-        text = f'{some(step.teacher_gradients)} of the teacher get a gradient, though it is frozen'
-        findings.append(problem(text, "model.type='AMKD', or a loss that does not reach it"))
-    if step.without_gradient and not finds_unused(cfg):
-        key = 'model_wrapper_cfg.' if cfg.get('model_wrapper_cfg') else ''
-        text = f'{some(step.without_gradient)} of the student get no gradient: on several GPUs the'
-        text += ' training stops unless it looks for them'
-        findings.append(note(text, f'{key}find_unused_parameters=True'))
-    return findings
-
-
-def finds_unused(cfg):
-    """Whether a training on several GPUs copes with parameters without gradient."""
-    wrapper = cfg.get('model_wrapper_cfg') or cfg
-    return bool(wrapper.get('find_unused_parameters'))
-
-
-def some(names):
-    """How many parameters, and the first ones."""
-    shown_names = ', '.join(names[:3]) + (', ...' if len(names) > 3 else '')
-    return f'{len(names)} parameters ({shown_names})'
-
-
-def boundary_text(step, hook):
-    """How many boundary samples were found."""
-    if hook is None:
-        return 'none asked for: no BoundarySampleHook in `custom_hooks`'
-    found, reached = int(step.boundary.get('samples', 0)), step.boundary.get('reached')
-    if reached is None:
-        return 'none: no image was attacked'
-    if not found:
-        return 'none: no attack reached another class'
-    attacked = found if hook.get('keep_unreached') else round(found / reached)
-    text = f'{found} of {attacked} attacked; gap {step.boundary["gap"]:.3g}, '
-    return text + f'L2 {step.boundary["l2"]:.3g}'
-
-
-def check_boundary(step, hook, algorithm, images, right, knows):
-    """Why there are no boundary samples.
-
-    Args:
-        step (TrialStep): The step.
-        hook (dict, optional): The hook's config.
-        algorithm (nn.Module): The pair.
-        images (Tensor): What the student gets, (N, C, H, W).
-        right (int): On how many of them the teacher is right.
-        knows (bool): Whether the teacher has its weights.
-    """
-    if hook is None or step.boundary.get('samples'):
-        return []
-    with evaluation_mode(algorithm.teacher):
-        _, gradient = logits_and_gradient(algorithm.teacher, images)
-    largest = gradient.abs().max().item()
-    if not largest > 0:
-        text = (
-            "no boundary samples: the gradient of the teacher's logits is zero, as that of a head "
-            'that is initialised with zeros'
-        )
-        return [problem(text, 'model.teacher_ckpt: a trained one')] if knows else [note(text)]
-    if step.boundary.get('reached') is None:
-        text = (
-            f'no boundary samples: the teacher is right on {right} of {len(images)} images, and '
-            'only those that it gets right are attacked'
-        )
-        return [note(text)]
-    text = (
-        'no boundary samples: no attack reached another class '
-        f'(largest input gradient of the teacher {largest:.1e})'
-    )
-    write = 'another `attack` of BoundarySampleHook, or more steps of it'
-    return [note(text, write if knows else '')]
-
-
-# --- What was set ---------------------------------------------------------------------------------
-
-
-def has_sync_batch_norm(network):
-    return any(type(module).__name__ == 'SyncBatchNorm' for module in network.modules())
-
-
-def revert_student(algorithm):
-    """Take SyncBN out of a student on a CPU, which cannot run it."""
-    if get_device() != 'cpu' or not has_sync_batch_norm(algorithm.student):
-        return []
-    algorithm.architecture = revert_sync_batchnorm(algorithm.architecture)
-    return [note("the student's SyncBN needs a GPU: plain batch norm took its place in this step")]
-
-
-def check_settings(algorithm, cfg):
-    """Notes on what the algorithm has set by itself."""
-    findings = []
-    if not getattr(algorithm, 'teacher_trainable', False):
-        findings += teacher_settings(network_config(cfg.model.teacher))
-    given = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
-    mixes = getattr(algorithm.data_preprocessor, 'batch_augments', None) is not None
-    if mixes and 'batch_augments' not in given:
-        findings.append(note("Mixup or CutMix are taken over from the student's `train_cfg`"))
-    return findings
-
-
-def teacher_settings(settings):
-    """Notes on what is turned off in a teacher that is not trained, by its config."""
-    findings = []
-    if any(entry.get('type') == 'SyncBN' for entry in entries(settings)):
-        findings.append(note("the teacher's SyncBN runs as plain batch norm, which is the same"))
-    if any(entry.get(key) is True for entry in entries(settings) for key in CHECKPOINTING):
-        findings.append(note("the teacher's activation checkpointing is turned off"))
-    return findings
-
-
-def count_dropout(network):
-    """How many layers of a network drop something while it is trained."""
-    names = ('drop_prob', 'p')
-    return sum(
-        'Drop' in type(module).__name__ and any(getattr(module, name, 0) for name in names)
-        for module in network.modules()
-    )
-
-
-def mode_text(algorithm):
+def mode_of(algorithm):
     """How the teacher runs, after a step."""
-    fast = getattr(algorithm, 'fast_teacher', None)
     if getattr(algorithm, 'teacher_trainable', False):
         return 'trained'
     text = 'evaluation mode' if getattr(algorithm, 'teacher_eval', False) else 'frozen'
-    dropout = count_dropout(algorithm.teacher)
-    if dropout and text == 'evaluation mode':
-        text += f' ({dropout} dropout layers off)'
-    if fast is None:
-        return text
-    if not fast.parts:
-        return f'{text}; as it is, without batch norm to fold'
-    own = {id(parameter) for parameter in algorithm.teacher.parameters()}
-    if all(id(parameter) in own for parameter in fast.parameters()):
-        return f'{text}; as it is, not as a folded copy'
-    if not algorithm.teacher_is_fast:
-        return f'{text}; folded copy in the attack only, for the sake of a recorder'
-    return f'{text}; folded copy (FastTeacher)'
+    fast = getattr(algorithm, 'fast_teacher', None)
+    if not fast or set(fast.parameters()) <= set(algorithm.teacher.parameters()):
+        return f'{text}; as it is, without a folded copy'
+    where = '(FastTeacher)' if algorithm.teacher_is_fast else 'in the attack only, for a recorder'
+    return f'{text}; folded copy {where}'
 
 
-def check_widths(algorithm, cfg):
-    """What to do where the embeddings differ in width."""
-    widths = [width_of(network) for network in (algorithm.student, algorithm.teacher)]
-    linear = [
-        (name, connector.get('module_args') or {})
-        for name, connector in (cfg.model.get('distiller', {}).get('connectors') or {}).items()
-        if connector.get('module_name') == 'Linear'
-    ]
-    for name, given in linear:
-        pair = given.get('in_features'), given.get('out_features')
-        if name == 'embedding' and None not in widths and pair != tuple(widths):
-            write = f'model.distiller.connectors.{name}.module_args='
-            write += f'dict(in_features={widths[0]}, out_features={widths[1]})'
-            text = f'the connector {name!r} leads from {pair[0]} to {pair[1]} features, the '
-            text += f'embeddings have {widths[0]} and {widths[1]}'
-            return [problem(text, write)]
-    if linear or None in widths or widths[0] == widths[1]:
-        return []
-    text = (
-        f'the embeddings have {widths[0]} and {widths[1]} features: a loss that compares them '
-        'needs a connector, as in configs/_base_/distillers/connector.py'
-    )
-    write = f'dict(in_features={widths[0]}, out_features={widths[1]}) as its `module_args`'
-    return [note(text, write)]
+def check_step(report, step, algorithm, cfg):
+    """Look at the losses and gradients of a step."""
+
+    def some(names):
+        return f'{len(names)} parameters ({", ".join(names[:3])}{", ..." * (len(names) > 3)})'
+
+    broken = [name for name, value in step.losses.items() if not np.isfinite(value)]
+    if broken:
+        keys = [name.replace('distill.', 'model.distiller.distill_losses.') for name in broken]
+        keys = [
+            key.replace('student.', 'model.architecture.head.') for key in keys if key != 'loss'
+        ]
+        write = f'other settings of {" or ".join(keys[:2])}, or of `data_preprocessor`'
+        report.problems[f'the losses are not finite: {", ".join(broken)}'] = write
+    if step.teacher_gradients and not getattr(algorithm, 'teacher_trainable', False):
+        text = f'{some(step.teacher_gradients)} of the teacher get a gradient, though it is frozen'
+        report.problems[text] = "model.type='AMKD', or a loss that does not reach it"
+    wrapper = cfg.get('model_wrapper_cfg')
+    if step.without_gradient and not (wrapper or cfg).get('find_unused_parameters'):
+        text = f'{some(step.without_gradient)} of the student get no gradient: on several GPUs the'
+        text += ' training stops unless it looks for them'
+        report.notes[text] = f'{"model_wrapper_cfg." if wrapper else ""}find_unused_parameters=True'
 
 
-def width_of(network):
-    """Width of a network's embedding, or None."""
-    with suppress(ValueError):
-        return embedding_width(network)
-
-
-# --- The verdict ----------------------------------------------------------------------------------
-
-
-@contextmanager
-def listening():
-    """Hide what is printed meanwhile, and give a Listener to this package's warnings."""
-    listener = Listener()
-    with redirect_stdout(io.StringIO()), warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter('always')
-        logger = MMLogger.get_instance('check_pair', log_level='WARNING')
-        logger.addHandler(listener)
-        try:
-            yield listener
-        finally:
-            logger.removeHandler(listener)
-    for warning in caught:
-        text = ' '.join(str(warning.message).split())
-        # Those of PyTorch are not for the user of a config.
-        if PACKAGE in Path(warning.filename).parents and 'Triggered internally' not in text:
-            listener.findings.append(note(text))
-
-
-def numbers(values):
-    return ', '.join(f'{value:.6g}' for value in values)
-
-
-def describe_networks(networks):
-    """Rows of the table on networks as they are."""
-
-    def row(label, function):
-        return [label, *('' if n is None else str(function(n)) for n in networks.values())]
-
-    def kind_of(*parts):
-        return lambda n: next(
-            (type(getattr(n, part)).__name__ for part in parts if getattr(n, part, None)), 'none'
-        )
-
-    def millions(network):
-        return f'{sum(p.numel() for p in network.parameters()) / 1e6:.3g} million'
-
-    return [
-        row('network', kind_of('backbone', 'model')),
-        row('head', kind_of('head')),
-        row('parameters', millions),
-        row('classes', lambda n: num_classes(n) or 'unknown'),
-        row('embedding', lambda n: width_of(n) or 'unknown'),
-    ]
-
-
-def describe_inputs(algorithm, images, logits):
-    """Rows of the table on what the networks get and give."""
-    size = tuple(images.shape[-2:])
-    inputs = getattr(algorithm, 'teacher_inputs', None)
-    found = list(normalisations(algorithm).values())
-    channels = f'{images.shape[1]} channels'
-    return [
-        ['input', f'{shown(size)}, {channels}', shown(getattr(inputs, 'size', None) or size)],
-        ['mean', *(numbers(mean) for mean, _, _ in found)],
-        ['std', *(numbers(std) for _, std, _ in found)],
-        ['channel order', *('reversed' if swaps else 'as loaded' for _, _, swaps in found)],
-        ['logits', *('' if value is None else shown(value.shape) for value in logits)],
-    ]
+def report_boundary(report, found, algorithm, images, right):
+    """How many boundary samples the hook logged, and why there are none."""
+    if not found:
+        text = 'none asked for: no BoundarySampleHook in `custom_hooks`'
+    elif found['samples']:
+        text = f'{found["samples"]:.0f} of {found["attacked"]:.0f} attacked; '
+        text += f'gap {found["gap"]:.3g}, L2 {found["l2"]:.3g}'
+    else:
+        text = f'none of {found["attacked"]:.0f} attacked'
+        with evaluation_mode(algorithm.teacher):
+            _, gradient = logits_and_gradient(algorithm.teacher, images)
+        why = f'no boundary samples: the teacher is right on {right} of {len(images)} images, and '
+        why += f'{found["attacked"]:.0f} of those were attacked without reaching another class; '
+        why += f'the largest gradient of its logits is {gradient.abs().max().item():.1e}'
+        report.notes[why] = 'a trained teacher, or another `attack` of BoundarySampleHook'
+    report.row('boundary samples', text)
 
 
 def check(cfg, batch_size=8):
-    """Build the pair of a config, and do a step.
-
-    Returns:
-        tuple: Rows of a table, each a label and one or two cells, and findings.
-    """
+    """The Report on the pair of a config."""
     set_random_seed(0)
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')), listening() as listener:
-        rows, findings = check_quietly(cfg, batch_size, listener)
-    return rows, list(dict.fromkeys([*findings, *listener.findings]))
-
-
-def check_quietly(cfg, batch_size, listener):
-    """See :func:`check`."""
-    items, dataset, failure = training_items(cfg, batch_size)
-    algorithm, knows, findings = build(cfg)
-    settings = dict(student=cfg.model.architecture, teacher=cfg.model.teacher)
-    if algorithm is None:
-        networks = {key: build_alone(value) for key, value in settings.items()}
-    else:
-        networks = {key: getattr(algorithm, key) for key in settings}
-    count = dataset_classes(cfg, dataset)
-    findings += check_class_count(networks, count)
-    rows = [['', 'student', 'teacher'], *describe_networks(networks)]
-    name = name_of(dataset_settings(cfg)) or 'none'
-    rows.append(['data set', f'{name}, {count or "unknown number of"} classes'])
-    if failure is not None and failure.kind == 'problem':
-        findings.append(failure)
-    if algorithm is None:
-        return rows, findings
-
-    found = initialise(algorithm)
-    # A teacher with a checkpoint is not initialised.
-    knows = knows and (not found or bool(cfg.model.get('teacher_ckpt')))
-    findings += found + revert_student(algorithm)
-    findings += check_settings(algorithm, cfg) + check_widths(algorithm, cfg)
-    algorithm.to(get_device())
-    source = f'{batch_size} of the training data'
-    if items is None:
-        found = size_of(dataset_settings(cfg).get('pipeline'))
-        size = found or declared_size(algorithm.student) or (224, 224)
-        items = random_items(batch_size, count_channels(algorithm.student), size)
-        whence = 'of the training pipeline' if found else 'guessed: the pipeline names no size'
-        why = (
-            failure.text if failure.kind == 'note' else 'the data set fails, see the problem below'
-        )
-        source = f'{batch_size} random ones, {shown(size)} ({whence}); {why}'
-    try:
-        step_rows, found = check_items(algorithm, cfg, items, listener, knows, dataset is not None)
-    except Exception as error:  # Of the data preprocessor, for one.
-        return rows, [*findings, problem(describe(error), advice(describe(error)))]
-    return [*rows, ['images', source], *step_rows], findings + found
-
-
-def check_items(algorithm, cfg, items, listener, knows, are_real):
-    """Let both networks see the images, and do a step with them.
-
-    Args:
-        algorithm (nn.Module): The pair.
-        cfg (Config): Its config.
-        items (list): Images.
-        listener (logging.Handler): Hears what the step logs.
-        knows (bool): Whether the teacher has its weights.
-        are_real (bool): Whether the images are training images.
-
-    Returns:
-        tuple: Rows of a table and findings.
-    """
-    items, findings = try_student(algorithm, items)
-    if items is None:
-        return [], findings
-    logits, found = try_teacher(algorithm, items, trained_size(cfg))
-    findings += found
-    images = preprocess(algorithm, items)
-    rows = describe_inputs(algorithm, images, [ask(algorithm.student, images), logits])
-    rows.append(['teacher inputs', adaptations(algorithm, cfg)])
-    if logits is None:
-        return rows, findings
-    if not logits.isfinite().all():
-        write = 'model.teacher_ckpt: one whose weights are numbers'
-        findings.append(problem("the teacher's logits are not finite", write))
-    # A teacher that knows nothing would get too few right to be attacked.
-    if not are_real or not knows:
-        items = labelled(items, logits.argmax(1))
-    labels = torch.tensor([int(item['data_samples'].gt_label) for item in items])
-    right = int((logits.argmax(1).cpu() == labels).sum())
-    if are_real and knows:
-        rows.append(['labels', f"the data set's; the teacher is right on {right} of {len(items)}"])
-    else:
-        rows.append(['labels', "the teacher's own answers"])
-
-    hook, meter = boundary_hook(cfg), StepMeter(listener)
-    step, found = run_step(algorithm, items, hook, meter)
-    findings += found
-    if step is None:
-        return rows, findings
-    findings += check_step(step, algorithm, cfg)
-    findings += check_boundary(step, hook, algorithm, images, right, knows)
-    rows.append(['teacher runs in', mode_text(algorithm)])
-    rows.append(['boundary samples', boundary_text(step, hook)])
-    rows += [[name, f'{value:.4g}'] for name, value in step.losses.items()]
-    rows.append(['seconds', f'{meter.seconds:.2f} (first step, {get_device()})'])
-    rows.append(['memory', meter.memory])
-    return rows, findings
-
-
-def render(rows, findings):
-    """The verdict as text."""
-    label = max(LABEL, *(len(row[0]) + 2 for row in rows))
-    cell = max([len(row[1]) + 2 for row in rows if len(row) == 3])
-    lines = []
-    for name, *cells in rows:
-        text = cells[0].ljust(cell) + cells[1] if len(cells) == 2 else cells[0]
-        if len(cells) == 1:
-            text = fill(text, WIDTH - label, ' ' * label)
-        lines.append(f'{name:{label}}{text}'.rstrip())
-    for kind in ('note', 'problem'):
-        for _, text, write in (finding for finding in findings if finding.kind == kind):
-            indent = ' ' * (len(kind) + 2)
-            lines += ['', f'{kind}: {fill(text, WIDTH - len(indent), indent)}']
-            if write:
-                lines.append(f'{indent}write: {write}')
-    count = sum(finding.kind == 'problem' for finding in findings)
-    return '\n'.join([*lines, '', f'{count} problem(s)' if count else 'OK'])
-
-
-def fill(text, width, indent):
-    """Wrap a text; all lines but the first are indented."""
-    lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
-    return f'\n{indent}'.join(lines)
-
-
-def read_arguments():
-    """The config of a pair and the batch size; exits where the arguments are wrong."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        'configs',
-        nargs='+',
-        metavar='CONFIG',
-        help='config of a distillation, or TEACHER_CFG STUDENT_CFG of two MMPretrain networks',
-    )
-    parser.add_argument('--teacher-ckpt', help='checkpoint of the teacher, with two configs')
-    parser.add_argument('--batch-size', type=int, default=8, help='images (default: 8)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
-    args = parser.parse_args()
-    if len(args.configs) > 2:
-        parser.error('give the config of a distillation, or TEACHER_CFG and STUDENT_CFG')
-    if len(args.configs) == 1 and args.teacher_ckpt:
-        parser.error('--teacher-ckpt: with one config, use --cfg-options model.teacher_ckpt=...')
-    if args.batch_size < 2:
-        parser.error('--batch-size: batch norm needs at least 2 images')
-
-    register_all_modules(False)
-    names = ['config'] if len(args.configs) == 1 else ['TEACHER_CFG', 'STUDENT_CFG']
-    pairs = zip(names, args.configs, strict=True)
-    configs = [load_config(parser, name, path) for name, path in pairs]
-    for name, cfg in zip(names, configs, strict=True):
-        model = cfg.get('model') or {}
-        is_pair = isinstance(model.get('architecture'), dict) and 'teacher' in model
-        if len(configs) == 1 and not is_pair:
-            parser.error(
-                'config: it has no `model.architecture` and `model.teacher`; of two networks give '
-                'both configs, TEACHER_CFG STUDENT_CFG'
-            )
-        if len(configs) == 2 and ('type' not in model or is_pair):
-            parser.error(f'{name}: it must be that of a network alone, with `model.type`')
-    cfg = configs[0] if len(configs) == 1 else pair_config(*configs, args.teacher_ckpt)
-    if args.cfg_options is not None:
+    report = Report()
+    with (
+        DefaultScope.overwrite_default_scope(cfg.get('default_scope')),
+        redirect_stdout(io.StringIO()),
+        warnings.catch_warnings(record=True) as caught,
+    ):
+        warnings.simplefilter('always')
+        MMLogger.get_instance(f'check_pair_{id(report)}', log_level='WARNING').addHandler(report)
         try:
-            cfg.merge_from_dict(args.cfg_options)
-        except (KeyError, TypeError) as error:
-            parser.error(f'--cfg-options: {textwrap.shorten(describe(error), 300)}')
-    return cfg, args.batch_size
+            check_pair(report, cfg, batch_size)
+        except Exception as error:  # Networks, losses and hooks may fail in many ways.
+            report.problems[f'the step fails: {describe(error)}'] = advice(describe(error))
+    for warning in caught:
+        # Those of others are not for the user of a config.
+        if PACKAGE in Path(warning.filename).parents:
+            report.notes[' '.join(str(warning.message).split())] = ''
+    return report
+
+
+def check_pair(report, cfg, batch_size):
+    """Build the pair, let both networks see images, and do a step with them."""
+    items, dataset, why = training_items(report, cfg, batch_size)
+    algorithm, knows = build(report, cfg)
+    networks = dict(student=cfg.model.architecture, teacher=cfg.model.teacher)
+    for key, settings in networks.items():
+        networks[key] = getattr(algorithm, key, None)
+        if algorithm is None:
+            with suppress(Exception):  # One of them may be why.
+                networks[key] = MODELS.build(settings.to_dict())
+    report_networks(report, cfg, networks, dataset)
+    if algorithm is None:
+        return
+
+    found_hooks = sample_hooks(cfg)
+    check_widths(report, algorithm, cfg)
+    algorithm.init_weights()
+    # The same in one process, and not every PyTorch has the other on a CPU.
+    algorithm.architecture = revert_sync_batchnorm(algorithm.architecture)
+    algorithm.to(get_device())
+    preprocessor, student = algorithm.data_preprocessor, algorithm.student
+    if found_hooks and getattr(preprocessor, 'batch_augments', None) is not None:
+        text = "Mixup or CutMix, of `data_preprocessor` or of the student's `train_cfg`, do not go "
+        text += f'with {name_of(found_hooks[0])}; the step is tried without'
+        report.problems[text] = 'data_preprocessor.batch_augments=None'
+        preprocessor.batch_augments, preprocessor.to_onehot = None, False
+
+    source, relabels = f'{batch_size} of the training data', items is None or not knows
+    if items is None:
+        size = (
+            size_of(dataset_settings(cfg).get('pipeline')) or declared_size(student) or (224, 224)
+        )
+        items = random_items(student, batch_size, size)
+        source = f'{batch_size} random ones, {shown(size)}; {why}'
+    report.row('images', source)
+    images = preprocess(algorithm, items)
+    student_logits, size = fit(
+        report,
+        'student',
+        student,
+        images,
+        images.shape[-2:],
+        lambda size: ask(student, F.interpolate(images, size)),
+        "dict(type='Resize', scale={}) before PackInputs in the pipelines",
+    )
+    for item in items if size else ():
+        item['inputs'] = F.interpolate(item['inputs'][None].float(), size)[0].byte()
+    images = preprocess(algorithm, items)
+    logits = fit_teacher(report, algorithm, images, cfg)
+    report_inputs(report, algorithm, images)
+    report.row('logits', shown(student_logits.shape), shown(logits.shape))
+    if not logits.isfinite().all():
+        report.problems["the teacher's logits are not finite"] = CHECKPOINT
+    answers, samples = logits.argmax(1).tolist(), [item['data_samples'] for item in items]
+    # Of what it does not know, a teacher would get too little right to be attacked.
+    for sample, answer in zip(samples, answers, strict=True):
+        if relabels:
+            sample.set_gt_label(answer)
+    labels = [int(sample.gt_label) for sample in samples]
+    right = sum(label == answer for label, answer in zip(labels, answers, strict=True))
+    text = f"the data set's; the teacher is right on {right} of {len(items)}"
+    report.row('labels', "the teacher's own answers" if relabels else text)
+
+    ears = Hook()
+    ears.before_train = lambda runner: runner.logger.addHandler(report)
+    started = time.perf_counter()
+    step = try_step(algorithm, items, [*found_hooks, ears])
+    seconds = time.perf_counter() - started
+    check_step(report, step, algorithm, cfg)
+    report.row('teacher runs in', mode_of(algorithm))
+    report_boundary(report, step.boundary, algorithm, images, right)
+    for name, value in step.losses.items():
+        report.row(name, f'{value:.4g}')
+    report.row('seconds', f'{seconds:.2f} (first step, {get_device()})')
+
+
+def read_config(parser, name, path, is_alone):
+    """Read a config, a file or ``package::path``; exits unless it is a pair, or a network alone."""
+    package, is_named, _ = path.partition('::')
+    if is_named and find_spec(package) is None:
+        # MMEngine would install it.
+        parser.error(f'{name}: no such package: {package}')
+    try:
+        cfg = get_config(path) if is_named else Config.fromfile(path)
+    except Exception as error:  # A config is a program.
+        parser.error(f'{name}: {path} cannot be read: {describe(error)}')
+    model = cfg.get('model') or {}
+    is_algorithm = 'architecture' in model or 'distiller' in model
+    missing = [f'`model.{key}`' for key in ('architecture', 'teacher') if not model.get(key)]
+    if is_alone and (is_algorithm or 'type' not in model):
+        parser.error(f'{name}: it must be that of a network alone, with `model.type`')
+    if not is_alone and missing:
+        text = 'of two networks give both configs, TEACHER_CFG STUDENT_CFG'
+        if is_algorithm:
+            text = f'{name_of(model)} is not checked, only a student with one teacher is'
+        parser.error(f'{name}: it has no {" and ".join(missing)}; {text}')
+    return cfg
 
 
 def main():
-    cfg, batch_size = read_arguments()
-    rows, findings = check(cfg, batch_size)
-    print(render(rows, findings))
-    raise SystemExit(int(any(finding.kind == 'problem' for finding in findings)))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config', help='of a distillation, or of a teacher alone, TEACHER_CFG')
+    parser.add_argument('student', nargs='?', metavar='STUDENT_CFG', help='config of its student')
+    parser.add_argument('--teacher-ckpt', help='checkpoint of the teacher')
+    parser.add_argument('--batch-size', type=int, default=8, help='images (default: 8)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    args = parser.parse_args()
+    if args.batch_size < 2:
+        parser.error('--batch-size: batch norm needs at least 2 images')
+    register_all_modules(False)
+    if args.student:
+        teacher = read_config(parser, 'TEACHER_CFG', args.config, True)
+        cfg = pair_config(teacher, read_config(parser, 'STUDENT_CFG', args.student, True))
+    else:
+        cfg = read_config(parser, 'config', args.config, False)
+    if args.teacher_ckpt:
+        cfg.model.teacher_ckpt = args.teacher_ckpt
+    try:
+        cfg.merge_from_dict(args.cfg_options or {})
+    except (KeyError, TypeError) as error:
+        parser.error(f'--cfg-options: {textwrap.shorten(describe(error), 300)}')
+    report = check(cfg, args.batch_size)
+    print(report)
+    raise SystemExit(int(bool(report.problems)))
 
 
 if __name__ == '__main__':

@@ -1,0 +1,35 @@
+# Negatives are drawn from all training images by their index, which MMPretrain's datasets give, by
+# `amkd_mm.compat_distillers`: MMRazor's own dataset and packing need MMCls.
+model = dict(
+    _scope_='mmrazor',
+    # Without boundary samples this is MMRazor's SingleTeacherDistill.
+    type='AMKD',
+    distiller=dict(
+        type='ConfigurableDistiller',
+        student_recorders=dict(
+            embedding=dict(type='Embedding'),
+            # What the classifier is called with: images and data samples.
+            inputs=dict(type='ModuleInputs', source=''),
+        ),
+        teacher_recorders=dict(embedding=dict(type='Embedding')),
+        # All as in the paper. `sample_n` is the number of training images, here CIFAR's.
+        distill_losses=dict(
+            loss_crd=dict(type='CRDLoss', loss_weight=0.8, neg_num=16384, sample_n=50000)
+        ),
+        # `dim_in` is the width of the embedding, here CifarResNet's.
+        connectors=dict(
+            student=dict(type='CRDConnector', dim_in=64, dim_out=128),
+            teacher=dict(type='CRDConnector', dim_in=64, dim_out=128),
+        ),
+        loss_forward_mappings=dict(
+            loss_crd=dict(
+                s_feats=dict(recorder='embedding', from_student=True, connector='student'),
+                t_feats=dict(recorder='embedding', from_student=False, connector='teacher'),
+                data_samples=dict(recorder='inputs', from_student=True, data_idx=1),
+            )
+        ),
+    ),
+)
+
+val_cfg = dict(type='mmrazor.SingleTeacherDistillValLoop')
+test_cfg = dict()

@@ -1,0 +1,37 @@
+# As the authors' code for ResNet56 and ResNet20 on CIFAR-100.
+model = dict(
+    _scope_='mmrazor',
+    # Without boundary samples this is MMRazor's SingleTeacherDistill.
+    type='AMKD',
+    distiller=dict(
+        type='ConfigurableDistiller',
+        student_recorders=dict(logits=dict(type='Logits'), labels=dict(type='Labels')),
+        teacher_recorders=dict(logits=dict(type='Logits')),
+        # MMRazor sums over the batch unless `amkd_mm.compat_distillers` makes `reduction` count.
+        distill_losses=dict(
+            loss_dkd=dict(type='DKDLoss', tau=4, alpha=1, beta=2, reduction='batchmean')
+        ),
+        loss_forward_mappings=dict(
+            loss_dkd=dict(
+                preds_S=dict(recorder='logits', from_student=True),
+                preds_T=dict(recorder='logits', from_student=False),
+                gt_labels=dict(recorder='labels', from_student=True),
+            )
+        ),
+    ),
+)
+
+# Rises to 1 over the first 20 of 240 epochs.
+custom_hooks = [
+    dict(
+        type='mmrazor.LossWeightScheduleHook',
+        loss='loss_dkd',
+        policy='linear',
+        start=1 / 20,
+        stop=1.0,
+        end=1 / 12,
+    ),
+]
+
+val_cfg = dict(type='mmrazor.SingleTeacherDistillValLoop')
+test_cfg = dict()

@@ -1,0 +1,23 @@
+model = dict(
+    _scope_='mmrazor',
+    # Without boundary samples this is MMRazor's SingleTeacherDistill.
+    type='AMKD',
+    distiller=dict(
+        type='ConfigurableDistiller',
+        student_recorders=dict(logits=dict(type='Logits'), labels=dict(type='Labels')),
+        teacher_recorders=dict(logits=dict(type='Logits')),
+        # Temperature and weight of the paper for ImageNet, as in MMRazor, whose number of classes
+        # is 1000 otherwise.
+        distill_losses=dict(loss_wsld=dict(type='WSLD', tau=2, loss_weight=2.5, num_classes=10)),
+        loss_forward_mappings=dict(
+            loss_wsld=dict(
+                student=dict(recorder='logits', from_student=True),
+                teacher=dict(recorder='logits', from_student=False),
+                gt_labels=dict(recorder='labels', from_student=True),
+            )
+        ),
+    ),
+)
+
+val_cfg = dict(type='mmrazor.SingleTeacherDistillValLoop')
+test_cfg = dict()

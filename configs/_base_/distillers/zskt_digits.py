@@ -1,0 +1,13 @@
+# The maps of 8x8 images have a sixteenth of the places of CIFAR's, over which the loss is a mean.
+_base_ = ['./zskt.py']
+
+model = dict(
+    generator=dict(img_size=8),
+    distiller=dict(
+        distill_losses=dict(
+            loss_stage1=dict(loss_weight=250 / 16),
+            loss_stage2=dict(loss_weight=250 / 16),
+            loss_stage3=dict(loss_weight=250 / 16),
+        )
+    ),
+)

@@ -1,0 +1,14 @@
+_base_ = [
+    'mmpretrain::_base_/datasets/imagenet_bs32.py',
+    '../_base_/models/mmpretrain_resnet_in1k.py',
+    '../_base_/schedules/imagenet_bs256_100e.py',
+    '../_base_/distillers/byot_resnet18.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    architecture=_base_.resnet18,
+)
+
+# MMRazor's SelfDistill wants the name of what AMKD takes for granted.
+data_preprocessor = dict(type='mmpretrain.ClsDataPreprocessor')

@@ -1,0 +1,11 @@
+_base_ = [
+    '../_base_/datasets/cifar10_bs256.py',
+    '../_base_/models/cifar_resnet.py',
+    '../_base_/schedules/cifar10_bs256_80e.py',
+    '../_base_/distillers/byot.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    architecture=_base_.resnet8,
+)

@@ -1,0 +1,11 @@
+_base_ = [
+    '../_base_/datasets/digits_bs64.py',
+    '../_base_/models/cifar_resnet.py',
+    '../_base_/schedules/digits_bs64_12e.py',
+    '../_base_/distillers/byot_digits.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    architecture=_base_.resnet8,
+)
