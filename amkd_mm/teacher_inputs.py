@@ -13,7 +13,8 @@ class TeacherInputs(nn.Module):
     """Maps images normalised for the student to images normalised, and sized, for the teacher.
 
     Differentiable, so that an attack on the teacher moves the student's images. Its constants live
-    on the device of the model and are not saved with it.
+    on the device of the model and are not saved with it. Padded pixels are mapped as all others
+    are, so that the teacher's padding has another value than its own preprocessor would give it.
 
     Args:
         student (BaseDataPreprocessor): Made the images.
@@ -31,7 +32,7 @@ class TeacherInputs(nn.Module):
         renormalizes (bool): Whether means, standard deviations or the order of channels differ.
 
     Raises:
-        ValueError: If the preprocessors pad differently.
+        ValueError: If the preprocessors pad differently, or the size is none.
     """
 
     def __init__(
@@ -52,6 +53,11 @@ class TeacherInputs(nn.Module):
             )
         self.swaps = given.swaps_channels != wanted.swaps_channels
         self.size = (size, size) if isinstance(size, int) else size and tuple(size)
+        if self.size is not None and not (len(self.size) == 2 and min(self.size) > 0):
+            raise ValueError(
+                '`model.teacher_input_size` must be a number of pixels, or height and width, not '
+                f'{size}'
+            )
         # (x s + m - m') / s' as x a + b; channels in the student's order.
         mean, std, new_mean, new_std = (
             values.detach().cpu().double().reshape(-1, 1, 1)

@@ -715,3 +715,71 @@ def test_a_wrapped_classifier_is_saved_and_loaded_alone_and_within_another_model
             assert torch.equal(value, saved.state_dict()[key]), key
     # Alone it has the keys of timm.
     assert 'conv1.weight' in build()[0].state_dict()
+
+
+def test_validation_of_both_networks_leaves_the_weights_alone(tmp_path):
+    """EMAHook puts the averaged weights in before a validation, and takes them out after it."""
+    from mmengine.hooks import Hook
+    from mmengine.runner import Runner
+    from mmpretrain.structures import DataSample
+
+    class Images(torch.utils.data.Dataset):
+        metainfo = dict()
+
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            sample = DataSample().set_gt_label(index % 2)
+            return dict(inputs=torch.full((3, 8, 8), index * 60.0), data_samples=sample)
+
+    class Weights(Hook):
+        priority = 'LOWEST'
+
+        def __init__(self):
+            self.seen = []
+
+        def see(self, runner):
+            self.seen.append(runner.model.student.head.fc.weight.detach().clone())
+
+        def after_train_epoch(self, runner):
+            self.see(runner)
+
+        def before_val_iter(self, runner, *_, **__):
+            self.during = runner.model.student.head.fc.weight.detach().clone()
+
+        def before_train_epoch(self, runner):
+            self.see(runner)
+
+    network = dict(
+        _scope_='mmpretrain',
+        type='ImageClassifier',
+        backbone=dict(type='CifarResNet', depth=8),
+        neck=dict(type='GlobalAveragePooling'),
+        head=dict(type='LinearClsHead', num_classes=2, in_channels=64),
+    )
+    weights, loader = Weights(), dict(batch_size=4, num_workers=0, dataset=Images())
+    loader['sampler'] = dict(type='DefaultSampler', shuffle=False)
+    runner = Runner(
+        model=SingleTeacherDistill(
+            architecture=network,
+            teacher=deepcopy(network),
+            distiller=dict(type='mmrazor.ConfigurableDistiller'),
+        ),
+        work_dir=str(tmp_path),
+        train_dataloader=loader,
+        train_cfg=dict(by_epoch=True, max_epochs=2),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+        val_dataloader=deepcopy(loader),
+        val_cfg=dict(type='mmrazor.SingleTeacherDistillValLoop'),
+        val_evaluator=dict(type='mmpretrain.Accuracy'),
+        custom_hooks=[dict(type='EMAHook', momentum=0.5), weights],
+        default_hooks=dict(checkpoint=None),
+        default_scope='mmpretrain',
+        log_level='ERROR',
+        experiment_name='validation',
+    )
+    runner.train()
+    # Before and after the validation of the first epoch.
+    assert torch.equal(weights.seen[1], weights.seen[2])
+    assert not torch.equal(weights.during, weights.seen[3])

@@ -27,7 +27,13 @@ from ..recorders import ClassifierRecorder
 from .chance_check import ChanceCheck
 from .distiller_checks import check_arguments, check_cfg_path, check_distiller
 from .pair_checks import check_pair
-from .preparation import adapt_inputs, adopt_batch_augments, build_preprocessor, keep_weights
+from .preparation import (
+    adapt_inputs,
+    adopt_batch_augments,
+    build_preprocessor,
+    keep_weights,
+    written_preprocessor,
+)
 from .teacher_checkpoint import check_exists, load_teacher
 
 
@@ -119,9 +125,7 @@ class AMKD(SingleTeacherDistill):
         if teacher_ckpt:
             check_exists(teacher_ckpt)
         trained = kwargs.get('teacher_trainable', False)
-        written = teacher.get('data_preprocessor') if isinstance(teacher, dict) else None
-        # Building a model adds to it.
-        written = written and dict(written)
+        written = written_preprocessor(teacher)
         student = MODELS.build(architecture) if isinstance(architecture, dict) else architecture
         teacher = MODELS.build(teacher) if isinstance(teacher, dict) else teacher
         check_pair(student, teacher, trained)
@@ -133,9 +137,9 @@ class AMKD(SingleTeacherDistill):
             disable_checkpointing(teacher)
         if isinstance(distiller, dict):
             check_distiller(distiller, student, teacher, trained)
-        augments_given = True
+        own_augments = False
         if isinstance(data_preprocessor, dict):
-            augments_given = 'batch_augments' in data_preprocessor
+            own_augments = 'batch_augments' in data_preprocessor
             data_preprocessor = build_preprocessor(data_preprocessor)
 
         super().__init__(
@@ -145,7 +149,7 @@ class AMKD(SingleTeacherDistill):
             data_preprocessor=data_preprocessor,
             **kwargs,
         )
-        if not augments_given:
+        if not own_augments:
             adopt_batch_augments(self.data_preprocessor, student)
         recorded = None
         if teacher_ckpt:
@@ -177,6 +181,16 @@ class AMKD(SingleTeacherDistill):
         for delivery in self.distiller.deliveries.deliveries.values():
             # The outputs of the teacher's clean and other rows wait for the student.
             delivery.data_queue = deque(maxlen=(1 + max(1, number)) * delivery.max_keep_data)
+
+    def losses_of_group(self, group: int) -> list[str]:
+        """Names of the distillation losses that read what one of the hooks appends."""
+        if self.boundary_groups <= 1:
+            return self.boundary_losses
+        return [
+            name
+            for name, mapping in self.distiller.loss_forward_mappings.items()
+            if any(record.get('record_idx', 0) == group for record in mapping.values())
+        ]
 
     @property
     def boundary_losses(self) -> list[str]:
@@ -278,7 +292,12 @@ class AMKD(SingleTeacherDistill):
         """
         clean, *groups = passes
         found = run(*clean)
-        buffers = [recorder.data_buffer for recorder in recorders.recorders.values()]
+        buffers = [
+            recorder.data_buffer
+            for recorder in recorders.recorders.values()
+            # A parameter is there at all times.
+            if not isinstance(recorder, ParameterRecorder)
+        ]
         lengths = [len(buffer) for buffer in buffers]
         for rows in groups:
             if rows is not None:

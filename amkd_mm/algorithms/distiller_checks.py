@@ -43,7 +43,7 @@ def check_distiller(
             if recorder['type'] in SOURCES:
                 names = [source for source, _ in SOURCES[recorder['type']](model)]
                 key = f'{key}.source'
-                require(recorder['source'], names, key, f'the {side}')
+                require(recorder.get('source', '(none)'), names, key, f'the {side}')
                 unused = side == 'teacher' and not teacher_trainable
                 if unused and 'loss_module' in recorder['source'].split('.'):
                     raise ValueError(

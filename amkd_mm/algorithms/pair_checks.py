@@ -6,6 +6,7 @@ from mmpretrain.models.heads import (
     MultiLabelClsHead,
     MultiTaskHead,
 )
+from mmrazor.models.losses import CrossEntropyLoss
 from torch import nn
 
 from ..classifiers import find_outputs, num_classes
@@ -64,7 +65,15 @@ def check_trainable(key: str, model: nn.Module) -> None:
             f'{key}.head: MMPretrain cannot train {type(head).__name__} with a distillation '
             f'token: set `{key}.head.distillation=False`'
         )
-    loss = getattr(head, 'loss_module', None)
+    place = model if head is None else head
+    loss = getattr(place, 'loss_module', None)
+    if isinstance(loss, CrossEntropyLoss):
+        where = f'{key}.loss' if head is None else f'{key}.head.loss'
+        raise ValueError(
+            f"{where} is MMRazor's CrossEntropyLoss, which compares two networks: write "
+            f"`_scope_='mmpretrain'` into `{key}`, or {where}=dict("
+            "type='mmpretrain.CrossEntropyLoss')"
+        )
     declared, count = getattr(loss, 'num_classes', None), num_classes(model)
     if None not in (declared, count) and declared != count:
         raise ValueError(

@@ -11,14 +11,33 @@ from mmrazor.registry import MODELS
 from torch import nn
 
 from ..classifiers import num_classes
+from ..pixel_space import PixelSpace
 from ..teacher_inputs import TeacherInputs
 
 DEFAULT_PREPROCESSOR = 'mmpretrain.ClsDataPreprocessor'
 
 
-def build_preprocessor(settings: dict) -> BaseDataPreprocessor:
+def build_preprocessor(settings: dict | nn.Module) -> BaseDataPreprocessor:
     """Build a data preprocessor; as in MMPretrain, ``type`` may be left out."""
+    if isinstance(settings, nn.Module):
+        return settings
     return MODELS.build({'type': DEFAULT_PREPROCESSOR, '_scope_': 'mmpretrain', **settings})
+
+
+def written_preprocessor(teacher: dict | nn.Module) -> dict | nn.Module | None:
+    """The ``data_preprocessor`` that is written in a model's config, or that a built model has."""
+    if isinstance(teacher, nn.Module):
+        return teacher.data_preprocessor if says_something(teacher.data_preprocessor) else None
+    written = teacher.get('data_preprocessor')
+    # Building the model adds to a dict.
+    return dict(written) if isinstance(written, dict) else written
+
+
+def says_something(preprocessor: nn.Module) -> bool:
+    """Whether a preprocessor normalises images or swaps channels; one by default does neither."""
+    return (
+        getattr(preprocessor, '_enable_normalize', False) or PixelSpace(preprocessor).swaps_channels
+    )
 
 
 def keep_weights(model: nn.Module) -> None:
@@ -35,11 +54,19 @@ def adopt_batch_augments(preprocessor: nn.Module, student: nn.Module) -> None:
 
     MMPretrain puts ``train_cfg.augments`` of a classifier into its preprocessor, for which MMRazor
     has no use where the config has a ``data_preprocessor`` of its own.
+
+    Raises:
+        ValueError: If the preprocessor cannot mix images.
     """
-    own = student.data_preprocessor
-    augments = getattr(own, 'batch_augments', None)
-    if augments is None or own is preprocessor:
+    augments = getattr(student.data_preprocessor, 'batch_augments', None)
+    if augments is None:
         return
+    if not hasattr(preprocessor, 'batch_augments'):
+        raise ValueError(
+            f'data_preprocessor: {type(preprocessor).__name__} cannot mix images, as '
+            '`model.architecture.train_cfg.augments` asks: use '
+            "dict(type='mmpretrain.ClsDataPreprocessor', ...), or leave them out"
+        )
     preprocessor.batch_augments = augments
     preprocessor.to_onehot = True
     preprocessor.num_classes = preprocessor.num_classes or num_classes(student)
@@ -48,7 +75,7 @@ def adopt_batch_augments(preprocessor: nn.Module, student: nn.Module) -> None:
 def adapt_inputs(
     teacher: nn.Module,
     preprocessor: BaseDataPreprocessor,
-    written: dict | None,
+    written: dict | nn.Module | None,
     recorded: dict | None,
     size: int | Sequence[int] | None,
 ) -> TeacherInputs:
@@ -57,7 +84,7 @@ def adapt_inputs(
     Args:
         teacher (nn.Module): Changed in place, and gets the preprocessor of the student.
         preprocessor (BaseDataPreprocessor): The student's.
-        written (dict, optional): ``model.teacher.data_preprocessor`` of the config.
+        written (dict | nn.Module, optional): ``model.teacher.data_preprocessor`` of the config.
         recorded (dict, optional): What the teacher's checkpoint says.
         size (int | Sequence[int], optional): Height and width the teacher expects.
 
@@ -68,7 +95,8 @@ def adapt_inputs(
     if written is not None:
         # MMEngine ignores it beside `cfg_path`.
         own = build_preprocessor(written)
-        known = build_preprocessor(recorded) if recorded is not None else own
+        padding = dict(pad_size_divisor=PixelSpace(own).divisor)
+        known = own if recorded is None else build_preprocessor({**recorded, **padding})
         if TeacherInputs(own, known).renormalizes:
             print_log(
                 f'`model.teacher.data_preprocessor` is {written}, which is used, but the '
@@ -78,7 +106,7 @@ def adapt_inputs(
             )
     elif recorded is not None:
         own, source = build_preprocessor(recorded), 'checkpoint'
-    elif not getattr(own, '_enable_normalize', False):
+    elif not says_something(own):
         own, source = preprocessor, None
         print_log(
             'Neither the config nor the checkpoint says how the images of the teacher were '

@@ -9,9 +9,13 @@ from torch import nn
 
 # How many keys an error lists.
 SHOWN = 5
-# What a data preprocessor does to an image.
+# Data preprocessors that a checkpoint may name.
+KINDS = dict(
+    ClsDataPreprocessor='mmpretrain.ClsDataPreprocessor',
+    ImgDataPreprocessor='mmengine.ImgDataPreprocessor',
+)
+# What they do to an image.
 SETTINGS = (
-    'type',
     'mean',
     'std',
     'to_rgb',
@@ -95,7 +99,8 @@ def recorded_preprocessor(checkpoint: dict) -> dict | None:
     The config is read and never run: a checkpoint may come from anywhere.
 
     Returns:
-        dict | None: The settings in ``SETTINGS``; None if the config does not tell.
+        dict | None: The settings in ``SETTINGS``, and ``type``; None if the config does not tell,
+            or names a preprocessor of another kind.
     """
     text = (checkpoint.get('meta') or {}).get('cfg')
     try:
@@ -113,12 +118,15 @@ def recorded_preprocessor(checkpoint: dict) -> dict | None:
     # The config that `cfg_path` names may have another one, which wins.
     if 'cfg_path' in model or not isinstance(found, (ast.Call, ast.Dict)):
         return None
+    settings = entries(found)
     try:
-        return {
-            key: ast.literal_eval(value) for key, value in entries(found).items() if key in SETTINGS
-        }
-    except ValueError:
+        kind = ast.literal_eval(settings.pop('type', ast.Constant('ClsDataPreprocessor')))
+        # Known by its last name alone: to look another up would import what the file names.
+        kind = KINDS[str(kind).rpartition('.')[2]]
+        known = {key: ast.literal_eval(settings[key]) for key in SETTINGS if key in settings}
+    except (KeyError, ValueError):
         return None
+    return dict(known, type=kind)
 
 
 def entries(node: ast.AST | None) -> dict[str, ast.AST]:

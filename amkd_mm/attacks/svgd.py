@@ -20,19 +20,22 @@ def svgd_direction(particles: Tensor, scores: Tensor) -> Tensor:
         Tensor: (N, P, D).
     """
     count = particles.size(1)
-    differences = particles[:, :, None] - particles[:, None]
-    squared = differences.square().sum(3)
+    # By differences: the products of nearby particles would cancel.
+    squared = torch.cdist(
+        particles, particles, compute_mode='donot_use_mm_for_euclid_dist'
+    ).square()
     # Of the distances to others; a single particle has none.
-    apart = ~torch.eye(count, dtype=torch.bool, device=particles.device)
-    others = squared[:, apart]
+    others = squared[:, ~torch.eye(count, dtype=torch.bool, device=particles.device)]
     median = others.median(1).values if count > 1 else squared.new_ones(len(particles))
     # Where particles agree, any bandwidth is right.
     tiny = torch.finfo(median.dtype).tiny
     bandwidth = (median / math.log(max(2, count))).clamp_min(tiny)[:, None, None]
     kernel = (-squared / bandwidth).exp()
     attraction = kernel @ scores
-    repulsion = (2 / bandwidth * kernel)[..., None] * differences
-    return (attraction + repulsion.sum(2)) / count
+    # The sum over j of k_ij (x_i - x_j), about their mean.
+    centered = particles - particles.mean(1, keepdim=True)
+    apart = kernel.sum(2, keepdim=True) * centered - kernel @ centered
+    return (attraction + 2 / bandwidth * apart) / count
 
 
 def clip_to_ball(points: Tensor, centers: Tensor, radius: Tensor | float) -> Tensor:

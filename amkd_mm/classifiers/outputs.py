@@ -21,8 +21,8 @@ from torch import Tensor, nn
 # Layers that can make class scores: a convolution in SqueezeNet and some networks of timm.
 LAYERS = (nn.Linear, nn.Conv2d)
 
-# Heads that are not ended by their last linear layer alone. Several layers on different features
-# make one embedding, in this order.
+# Heads that are not ended by their last linear layer alone. Several layers get different features,
+# which make one embedding.
 BRANCHES = {
     ConformerHead: ('conv_cls_head', 'trans_cls_head'),
     DeiTClsHead: ('layers.head', 'layers.head_dist'),

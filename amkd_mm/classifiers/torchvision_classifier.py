@@ -15,7 +15,8 @@ class TorchVisionClassifier(TimmClassifier):
 
     Its checkpoints have torchvision's own keys, so that torchvision's files load too. Those were
     trained on RGB images normalised by mean (0.485, 0.456, 0.406) and standard deviation (0.229,
-    0.224, 0.225), of images in [0, 1]: name them, times 255, in ``data_preprocessor``.
+    0.224, 0.225), of images in [0, 1]: name them, times 255, in ``data_preprocessor``. GoogLeNet
+    and Inception v3 expect ``transform_input=True`` besides, which undoes that for them.
 
     Args:
         model_name (str): As in :func:`torchvision.models.get_model`, such as ``'resnet50'``.
@@ -33,7 +34,7 @@ class TorchVisionClassifier(TimmClassifier):
     def __init__(
         self,
         model_name: str,
-        loss: dict | nn.Module = dict(type='CrossEntropyLoss', loss_weight=1.0),  # noqa: B006
+        loss: dict | nn.Module = dict(type='mmpretrain.CrossEntropyLoss'),  # noqa: B006
         train_cfg: dict | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
@@ -51,12 +52,15 @@ class TorchVisionClassifier(TimmClassifier):
             preprocessor['batch_augments'] = train_cfg
         # Not TimmClassifier's own, which builds a network of timm.
         BaseClassifier.__init__(self, init_cfg=init_cfg, data_preprocessor=preprocessor)
-        if model_name in ('googlenet', 'inception_v3'):
+        if model_name in ('googlenet', 'inception_v3') and kwargs.get('weights') is None:
             # Their auxiliary classifiers give tuples while training.
             kwargs.setdefault('aux_logits', False)
             # Or torchvision warns that it is slow.
-            kwargs.setdefault('init_weights', 'weights' not in kwargs)
+            kwargs.setdefault('init_weights', True)
         self.model = torchvision.models.get_model(model_name, **kwargs)
+        if model_name == 'inception_v3':
+            # Weights of torchvision come with it.
+            self.model.aux_logits, self.model.AuxLogits = False, None
         self.loss_module = loss if isinstance(loss, nn.Module) else MODELS.build(loss)
         self._register_state_dict_hook(self._remove_state_dict_prefix)
         self._register_load_state_dict_pre_hook(self._add_state_dict_prefix)

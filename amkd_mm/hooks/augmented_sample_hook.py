@@ -52,6 +52,8 @@ class AugmentedSampleHook(SampleHook):
         images = pixels.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         with seeded(int(torch.randint(2**31, (1,), generator=generator))):
             results = [self.transforms(dict(img=image.copy()))['img'] for image in images]
+        # OpenCV drops the channel of a gray image.
+        results = [result.reshape(*result.shape[:2], -1) for result in results]
         for result in results:
             if result.shape != images.shape[1:]:
                 raise ValueError(
@@ -64,12 +66,14 @@ class AugmentedSampleHook(SampleHook):
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Let Python's and numpy's random numbers follow from a seed, and go on as before after."""
+    """Let all random numbers on the CPU follow from a seed, and go on as before after."""
     states = random.getstate(), np.random.get_state()
     random.seed(seed)
     np.random.seed(seed)
     try:
-        yield
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])

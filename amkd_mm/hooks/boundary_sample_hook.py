@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..attacks import AttackResult, build_attack
 from ..pixel_space import PixelSpace
-from .sample_hook import SampleHook, Samples
+from .sample_hook import SampleHook, Samples, check_num_samples
 from .training_span import resolve
 
 
@@ -93,11 +93,7 @@ class BoundarySampleHook(SampleHook):
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
-        if num_samples <= 0 or (isinstance(num_samples, float) and num_samples > 1):
-            raise ValueError(
-                'BoundarySampleHook: num_samples must be an int >= 1, or a float in (0, 1] for a '
-                f'share of the batch, not {num_samples}'
-            )
+        check_num_samples(self.name, num_samples)
         if base not in BASES:
             raise ValueError(f'BoundarySampleHook: base must be one of {BASES}, not {base!r}')
         if target not in TARGETS:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..attacks.svgd import clip_to_ball, svgd_direction
 from ..pixel_space import HIGHEST_PIXEL, PixelSpace
-from .sample_hook import SampleHook, Samples
+from .sample_hook import SampleHook, Samples, check_num_samples
 from .training_span import resolve
 
 
@@ -51,10 +51,11 @@ class LocalDistributionHook(SampleHook):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if min(num_particles, num_steps) < 1 or radius <= 0 or num_samples <= 0:
+        check_num_samples(self.name, num_samples)
+        if min(num_particles, num_steps) < 1 or radius <= 0:
             raise ValueError(
-                'LocalDistributionHook needs num_particles >= 1, num_steps >= 1, radius > 0 and '
-                f'num_samples > 0, but got {num_particles}, {num_steps}, {radius}, {num_samples}'
+                'LocalDistributionHook needs num_particles >= 1, num_steps >= 1 and radius > 0, '
+                f'but got {num_particles}, {num_steps} and {radius}'
             )
         self.num_particles = num_particles
         self.radius = radius

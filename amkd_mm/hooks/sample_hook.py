@@ -161,9 +161,10 @@ class SampleHook(Hook):
             self.check_labels(labels)
             self._checked = True
 
-        # A generator of its own for each step: a resumed run draws what an uninterrupted one
-        # draws, whatever else uses random numbers.
-        seed = hash((runner.seed, runner.iter, get_rank())) % 2**63
+        # A generator of its own for each step and hook: a resumed run draws what an uninterrupted
+        # one draws, whatever else uses random numbers.
+        where = (runner.seed, runner.iter, get_rank())
+        seed = hash(where if self.group == 1 else (*where, self.group)) % 2**63
         generator = torch.Generator().manual_seed(seed)
         precision = nullcontext()
         if self.amp:
@@ -196,7 +197,9 @@ class SampleHook(Hook):
         """Remove what only steps with samples log: a log repeats the last value."""
         scalars, count = runner.message_hub.log_scalars, f'train/{self.prefix}/samples'
         names = [name for name in scalars if name.startswith(f'train/{self.prefix}/')]
-        losses = getattr(self.algorithm, 'boundary_losses', [])
+        losses = []
+        if hasattr(self.algorithm, 'losses_of_group'):
+            losses = self.algorithm.losses_of_group(self.group)
         for name in names + [f'train/distill.{loss}' for loss in losses]:
             if name != count:
                 scalars.pop(name, None)
@@ -269,6 +272,15 @@ class SampleHook(Hook):
 
         handle = self.preprocessor.register_forward_hook(release)
         self._appended = data_batch, dict(inputs=images, data_samples=samples), handle
+
+
+def check_num_samples(name: str, number: int | float) -> None:
+    """Raise ``ValueError`` unless it is a number of samples, or a share of the batch."""
+    if number <= 0 or (isinstance(number, float) and number > 1):
+        raise ValueError(
+            f'{name}: num_samples must be an int >= 1, or a float in (0, 1] for a share of the '
+            f'batch, not {number}'
+        )
 
 
 def ask(model: nn.Module, inputs: Tensor) -> Tensor:

@@ -419,6 +419,20 @@ def test_only_losses_of_boundary_rows_are_skipped():
     assert_same(again, with_rows)
 
 
+def test_a_recorded_parameter_stays_one_record():
+    """Its buffer is never emptied."""
+    config = distiller()
+    for side in ('student', 'teacher'):
+        weight = dict(type='Parameter', source='head.fc.weight')
+        config[f'{side}_recorders']['weight'] = weight
+    model = amkd(distiller=config)
+    for _ in range(4):
+        model.loss(*rows(5))
+    for side in ('student', 'teacher'):
+        recorder = getattr(model.distiller, f'{side}_recorders').get_recorder('weight')
+        assert len(recorder.data_buffer) == 1
+
+
 @pytest.mark.parametrize('present', [(1, 2), (2,), (1,), ()])
 def test_rows_of_two_hooks(present):
     """Those of the second have `record_idx=2`, also in steps in which the first makes none."""

@@ -102,6 +102,14 @@ def test_a_loss_for_another_number_of_classes():
     check_pair(MODELS.build(classifier()), MODELS.build(smooth))
 
 
+def test_the_loss_of_another_library():
+    """Without `_scope_`, a loss by its bare name is MMRazor's, which compares two networks."""
+    pytest.importorskip('timm')
+    student = dict(type='mmpretrain.TimmClassifier', model_name='resnet18', num_classes=4)
+    message = error_of(student=student)
+    assert 'model.architecture.loss is MMRazor' in message and "`_scope_='mmpretrain'`" in message
+
+
 def test_recorders_of_what_is_not_known():
     import torch
     from mmengine.model import BaseModel

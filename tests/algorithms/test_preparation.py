@@ -187,7 +187,27 @@ def test_a_built_teacher_and_one_of_a_named_config_keep_their_own(network):
 )
 def test_the_config_in_a_checkpoint(config, expected):
     checkpoint = dict(meta=dict(cfg=Config(config).pretty_text))
+    if expected is not None:
+        expected = dict(expected, type='mmpretrain.ClsDataPreprocessor')
     assert recorded_preprocessor(checkpoint) == expected
+
+
+@pytest.mark.parametrize(
+    ('name', 'expected'),
+    [
+        ('mmpretrain.models.utils.data_preprocessor.ClsDataPreprocessor', 'mmpretrain.Cls'),
+        ('ImgDataPreprocessor', 'mmengine.Img'),
+        ('this.ClsDataPreprocessor', 'mmpretrain.Cls'),
+        ('this.s', None),
+        ('OwnPreprocessor', None),
+    ],
+)
+def test_a_checkpoint_cannot_name_what_to_import(name, expected, network, tmp_path, capsys):
+    config = dict(data_preprocessor=dict(type=name, mean=[1.0] * 3, std=[2.0] * 3))
+    found = recorded_preprocessor(dict(meta=dict(cfg=Config(config).pretty_text)))
+    assert found is None if expected is None else found['type'].startswith(expected)
+    amkd(teacher_ckpt=save(tmp_path, network, config))
+    assert 'Zen of Python' not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('meta', [None, {}, dict(cfg=None), dict(cfg='a = ('), dict(cfg=3)])
@@ -200,6 +220,56 @@ def test_the_config_in_a_checkpoint_is_not_run(tmp_path):
     for text in (f'data_preprocessor = dict(mean={evil})', f'{evil}\ndata_preprocessor = dict()'):
         recorded_preprocessor(dict(meta=dict(cfg=text)))
     assert not (tmp_path / 'evil').exists()
+
+
+@pytest.mark.parametrize('own', [TEACHER, dict(to_rgb=True)])
+def test_a_built_teacher_is_believed_before_its_checkpoint(own, network, tmp_path):
+    built = copy.deepcopy(network)
+    built.data_preprocessor = ClsDataPreprocessor(**own)
+    model = amkd(teacher=built, teacher_ckpt=save(tmp_path, network, OTHER))
+    expected = logits_of(network, pixels(), **own)
+    torch.testing.assert_close(saw(model, pixels()), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_preprocessor_that_is_built_already(network, tmp_path):
+    teacher = classifier(data_preprocessor=ClsDataPreprocessor(**TEACHER))
+    model = amkd(teacher=teacher, teacher_ckpt=save(tmp_path, network))
+    torch.testing.assert_close(
+        saw(model, pixels()), logits_of(network, pixels()), rtol=1e-3, atol=1e-3
+    )
+
+
+def test_padding_of_the_config_is_believed(network, tmp_path):
+    padded = dict(data_preprocessor=dict(TEACHER, pad_size_divisor=32))
+    path = save(tmp_path, network, padded)
+    with pytest.raises(ValueError, match='pad_size_divisor'):
+        amkd(teacher_ckpt=path)
+    written = classifier(data_preprocessor=dict(TEACHER, pad_size_divisor=1))
+    assert amkd(teacher=written, teacher_ckpt=path).teacher_inputs.renormalizes
+
+
+def test_size_alone(network, tmp_path):
+    model = amkd(
+        teacher_ckpt=save(tmp_path, network), data_preprocessor=TEACHER, teacher_input_size=(12, 20)
+    )
+    inputs = ClsDataPreprocessor(**TEACHER)(dict(inputs=pixels()))['inputs']
+    with torch.no_grad():
+        large = F.interpolate(inputs, (12, 20), mode='bicubic', antialias=True)
+        expected = network(large, mode='tensor')
+    torch.testing.assert_close(saw(model, pixels()), expected, rtol=1e-3, atol=1e-3)
+    for size in (0, [20], (3, -1)):
+        with pytest.raises(ValueError, match='`model.teacher_input_size`'):
+            amkd(teacher_input_size=size)
+
+
+def test_the_teacher_alone_is_validated_on_its_own_inputs(network, tmp_path):
+    model = amkd(teacher=copy.deepcopy(WRITTEN), teacher_ckpt=save(tmp_path, network))
+    samples = [DataSample() for _ in range(12)]
+    with torch.no_grad():
+        found = model.eval().teacher.val_step(dict(inputs=pixels(), data_samples=samples))
+    scores = torch.stack([sample.pred_score for sample in found])
+    expected = logits_of(network, pixels()).softmax(1)
+    torch.testing.assert_close(scores, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_settings_beside_cfg_path(network):
@@ -332,6 +402,15 @@ def test_batch_augments_of_the_student_are_kept():
     data = model.data_preprocessor(dict(inputs=pixels(), data_samples=samples), True)
     scores = torch.stack([sample.gt_score for sample in data['data_samples']])
     assert scores.shape == (12, NUM_CLASSES) and (scores.max(1).values < 1).any()
+    built = ClsDataPreprocessor(**STUDENT)
+    for given in (built, None):
+        model = amkd(architecture=copy.deepcopy(student), data_preprocessor=given)
+        samples = [DataSample().set_gt_label(index % NUM_CLASSES) for index in range(12)]
+        data = model.data_preprocessor(dict(inputs=pixels(), data_samples=samples), True)
+        assert data['data_samples'][0].gt_score.shape == (NUM_CLASSES,)
+    with pytest.raises(ValueError, match=r'ImgDataPreprocessor cannot mix images'):
+        other = dict(type='mmengine.ImgDataPreprocessor', mean=[1.0] * 3, std=[1.0] * 3)
+        amkd(architecture=copy.deepcopy(student), data_preprocessor=other)
     settings = dict(STUDENT, batch_augments=None)
     model = amkd(architecture=copy.deepcopy(student), data_preprocessor=settings)
     assert model.data_preprocessor.batch_augments is None

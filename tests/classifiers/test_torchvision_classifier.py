@@ -6,6 +6,7 @@ import amkd_mm  # noqa: F401
 import pytest
 import torch
 import torchvision
+from mmengine.registry import DefaultScope
 from mmengine.runner.checkpoint import load_state_dict
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
@@ -16,8 +17,8 @@ K = 5
 
 def build(model_name='resnet18', **kwargs):
     torch.manual_seed(0)
-    config = dict(type='TorchVisionClassifier', model_name=model_name, num_classes=K, **kwargs)
-    return MODELS.build(config).eval()
+    config = dict(_scope_='mmpretrain', type='TorchVisionClassifier', num_classes=K)
+    return MODELS.build(dict(config, model_name=model_name, **kwargs)).eval()
 
 
 @pytest.mark.parametrize('name', ['resnet18', 'squeezenet1_1', 'googlenet'])
@@ -64,3 +65,27 @@ def test_unknown_names():
     # No classifier
     with pytest.raises(ValueError, match='fcn_resnet50'):
         build('fcn_resnet50')
+
+
+def test_its_loss_is_mmpretrains_in_any_scope():
+    config = dict(type='mmpretrain.TorchVisionClassifier', model_name='resnet18', num_classes=K)
+    with DefaultScope.overwrite_default_scope('mmrazor'):
+        model = MODELS.build(config)
+    assert type(model.loss_module).__module__.startswith('mmpretrain')
+
+
+@pytest.mark.parametrize('name', ['googlenet', 'inception_v3'])
+def test_auxiliary_classifiers_of_pretrained_networks(name, tmp_path, monkeypatch):
+    """torchvision's weights come with them, and insist on it."""
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    weights = torchvision.models.get_model_weights(name).DEFAULT
+    full = torchvision.models.get_model(name, aux_logits=True, init_weights=False)
+    folder = tmp_path / 'hub' / 'checkpoints'
+    folder.mkdir(parents=True)
+    torch.save(full.state_dict(), folder / weights.url.rpartition('/')[2])
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
+    config = dict(_scope_='mmpretrain', type='TorchVisionClassifier', model_name=name)
+    model = MODELS.build(dict(config, weights='DEFAULT')).train()
+    logits = model(torch.randn(2, 3, 96, 96), mode='tensor')
+    assert logits.shape == (2, 1000) and model.model.transform_input
+    assert not any('aux' in key.lower() for key in model.state_dict())

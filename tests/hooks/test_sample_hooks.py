@@ -199,6 +199,64 @@ def test_two_hooks_at_once(model, items):
     assert {'distill.loss_first', 'distill.loss_second'} <= set(found.losses)
 
 
+@pytest.mark.parametrize('kind', ['AugmentedSampleHook', 'LocalDistributionHook'])
+def test_two_hooks_of_a_kind_make_different_samples(kind, model, items):
+    hook = dict(type=kind)
+    if kind == 'AugmentedSampleHook':
+        hook['transforms'] = [FLIP]
+    _, spy = step(model, items, hook, hook)
+    first, second = spy.pixels[6:].chunk(2)
+    assert not torch.equal(first, second)
+
+
+def test_the_log_of_a_hook_goes_on_when_another_ends(model, items):
+    """Of a hook that is over, only the losses that read its samples are taken out."""
+    augmented = dict(type='AugmentedSampleHook', transforms=[FLIP])
+    found, _ = step(model, items, augmented, particles(num_particles=1, end=0))
+    assert 'distill.loss_first' in found.losses
+
+    class Clear(Hook):
+        def after_train_iter(self, runner, *_, **__):
+            self.hooks = [hook for hook in runner.hooks if hasattr(hook, 'clear_log')]
+            self.hooks[1].clear_log(runner)
+            self.scalars = set(runner.message_hub.log_scalars)
+
+    clear = Clear()
+    step(model, items, augmented, particles(num_particles=1), clear)
+    assert 'train/distill.loss_first' in clear.scalars
+    assert 'train/distill.loss_second' not in clear.scalars
+
+
+def test_augmentation_follows_from_the_seed_whatever_draws_it(model, items):
+    """Also torchvision's transforms, which draw from torch."""
+    names = ('NumpyToPIL', 'torchvision/RandomHorizontalFlip', 'PILToNumpy')
+    hook = dict(type='AugmentedSampleHook', transforms=[dict(type=name) for name in names])
+    found = []
+    for seed in (1, 2):
+
+        class Draw(Hook):
+            priority = 'VERY_HIGH'
+
+            def before_train_iter(self, runner, *_, seed=seed, **__):
+                torch.manual_seed(seed)
+                runner.set_randomness(seed=7) if runner.seed != 7 else None
+                torch.manual_seed(seed)
+
+        _, spy = step(model, items, Draw(), hook)
+        found.append(spy.pixels[6:])
+    assert torch.equal(*found)
+
+
+def test_the_logged_loss_of_particles(model, items):
+    found, spy = step(model, items, particles(num_steps=1))
+    labels = [sample.gt_label.item() for sample in spy.samples]
+    clean = teacher_loss(model, spy.pixels[:6], labels[:6]).mean().item()
+    # At the start of the step, anywhere in a ball as small as this.
+    assert found.losses and spy.scalars['train/particles/loss'].current() == pytest.approx(
+        clean, rel=0.3
+    )
+
+
 def test_a_hook_after_one_that_found_nothing(model, items):
     nothing = dict(
         type='BoundarySampleHook',
@@ -211,8 +269,8 @@ def test_a_hook_after_one_that_found_nothing(model, items):
 
 
 @pytest.mark.parametrize(
-    'options', [dict(num_particles=0), dict(radius=0.0), dict(num_steps=0), dict(num_samples=0)]
+    'options', [dict(num_particles=0), dict(radius=0.0), dict(num_steps=0), dict(num_samples=1.5)]
 )
 def test_arguments_out_of_range(options):
-    with pytest.raises(ValueError, match='LocalDistributionHook needs'):
+    with pytest.raises(ValueError, match='LocalDistributionHook'):
         HOOKS.build(particles(**options))
