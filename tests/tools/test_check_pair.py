@@ -19,7 +19,8 @@ from amkd_mm.trial_step import TrialStep
 
 ROOT = Path(__file__).resolve().parents[2]
 # ResNet8 twice, so that the teacher is soon trained.
-DIGITS = ROOT / 'configs/amkd/amkd_resnet26_resnet8_1xb64_digits.py'
+CONFIGS = ROOT / 'configs'
+DIGITS = CONFIGS / 'amkd/amkd_resnet26_resnet8_1xb64_digits.py'
 TEACHER = ROOT / 'configs/vanilla/resnet26_1xb64_digits.py'
 SMALL = 'model.teacher.backbone.depth=8'
 PREPROCESSOR = dict(type='ClsDataPreprocessor', mean=[78.0] * 3, std=[96.0] * 3)
@@ -251,8 +252,7 @@ def test_other_normalisation(run, write, save, word):
     assert rows['mean'] == ['78, 78, 78', '10, 20, 30']
     assert rows['std'] == ['96, 96, 96', '40, 50, 60']
     assert rows['channel order'] == ['as loaded', 'reversed']
-    source = dict(config='`model.teacher.data_preprocessor`', checkpoint='its checkpoint')[word]
-    assert rows['teacher inputs'] == [f'normalised anew, as {source} says']
+    assert rows['teacher inputs'] == [f'normalised anew, as its {word} says']
 
 
 @pytest.mark.parametrize('teacher, text, size', [(VIT, 'made for', 32), (LEVIT, 'refuses', 64)])
@@ -310,7 +310,7 @@ def test_untrained_head_has_no_boundary(run, write):
     status, text = run(write(RESNET, teacher))
     assert status == 1 and text.endswith('1 problem(s)\n')
     assert table(text)['boundary samples'][0].startswith('none')
-    assert "the gradient of the teacher's logits is zero" in ' '.join(text.split())
+    assert 'the largest input gradient of the teacher is 0.0e+00' in ' '.join(text.split())
 
 
 def test_teacher_that_is_wrong(run, write, save):
@@ -346,9 +346,7 @@ def test_synchronised_batch_norm(run, write, save):
     backbone = dict(RESNET['backbone'], norm_cfg=dict(type='SyncBN'))
     network = dict(RESNET, backbone=backbone)
     status, text = run(write(network, network, model=dict(teacher_ckpt=str(save(RESNET)))))
-    assert status == 0
-    assert "the teacher's SyncBN runs as plain batch norm" in text
-    assert torch.cuda.is_available() or "the student's SyncBN needs a GPU" in text
+    assert status == 0 and 'student.loss' in table(text)
 
 
 def test_connector_of_other_widths(run, write, save):
@@ -382,7 +380,7 @@ def test_data_that_is_not_there(run, monkeypatch):
     status, text = run(config, '--batch-size', 2, '--cfg-options', 'model.teacher_ckpt=None')
     rows = table(text)
     assert status == 1 and text.endswith('1 problem(s)\n')
-    assert rows['images'][0].startswith('2 random ones, 32x32 (of the training pipeline); CIFAR10')
+    assert rows['images'][0].startswith('2 random ones, 32x32; CIFAR10')
     assert rows['boundary samples'][0].startswith('none asked for')
     assert not downloads
 
@@ -425,15 +423,19 @@ def test_wrong_usage(run, tmp_path):
     broken = tmp_path / 'broken.py'
     broken.write_text('model = dict(')
     for arguments, message in (
-        (['absent.py'], 'config: no such file: absent.py'),
-        ([TEACHER, 'absent.py'], 'STUDENT_CFG: no such file: absent.py'),
+        (['absent.py'], 'config: absent.py cannot be read: [Errno 2] No such file'),
+        ([TEACHER, 'absent.py'], 'STUDENT_CFG: absent.py cannot be read'),
         ([broken], 'cannot be read'),
-        ([TEACHER], 'no `model.architecture`'),
+        ([TEACHER], 'of two networks give TEACHER_CFG and STUDENT_CFG'),
+        (
+            [CONFIGS / 'byot/byot_resnet8_1xb64_digits.py'],
+            'SelfDistill, self distillation or data-free, cannot be checked',
+        ),
+        ([CONFIGS / 'dafl/dafl_resnet26_resnet8_1xb64_digits.py'], 'lacks `model.architecture` or'),
         ([TEACHER, DIGITS], 'STUDENT_CFG: it must be that of a network alone'),
-        ([TEACHER] * 3, 'give the config'),
-        (['mmpretrain::resnet/absent.py', TEACHER], 'no such config'),
+        ([TEACHER] * 3, 'unrecognized arguments'),
+        (['mmpretrain::resnet/absent.py', TEACHER], 'absent.py" does not exist'),
         (['absent_package::a.py', TEACHER], 'no such package: absent_package'),
-        ([DIGITS, '--teacher-ckpt', 'x'], 'model.teacher_ckpt='),
         ([DIGITS, '--batch-size', '1'], 'at least 2'),
         ([DIGITS, '--cfg-options', 'custom_hooks.9.x=1'], '--cfg-options: Index 9'),
     ):
@@ -464,26 +466,32 @@ def test_size_of_a_pipeline(tool, transforms, size):
 def test_gradients(tool):
     """Where they are missing is a note, unless looked for; where they must not be, a problem."""
     algorithm = torch.nn.Module()
-    step = TrialStep(dict(loss=1.0), {}, ['head.fc.bias'], ['neck.weight'])
-    frozen, unused = tool.check_step(step, algorithm, Config())
-    assert (frozen.kind, unused.kind) == ('problem', 'note')
-    assert 'neck.weight' in frozen.text and 'head.fc.bias' in unused.text
-    assert unused.write == 'find_unused_parameters=True'
-    found = tool.check_step(step, algorithm, Config(dict(find_unused_parameters=True)))
-    assert [finding.kind for finding in found] == ['problem']
-    wrapped = tool.check_step(step, algorithm, Config(dict(model_wrapper_cfg=dict(type='DDP'))))
-    assert 'model_wrapper_cfg.find_unused_parameters=True' in [f.write for f in wrapped]
+
+    def check(**settings):
+        report = tool.Report()
+        step = TrialStep(dict(loss=1.0), {}, ['head.fc.bias'], ['neck.weight'])
+        tool.check_step(report, step, algorithm, Config(settings))
+        return report
+
+    report = check()
+    ((text, write),) = report.notes.items()
+    assert 'head.fc.bias' in text and write == 'find_unused_parameters=True'
+    assert len(report.problems) == 1 and 'neck.weight' in str(report.problems)
+    report = check(find_unused_parameters=True)
+    assert not report.notes and len(report.problems) == 1
+    wrapped = check(model_wrapper_cfg=dict(type='DDP'))
+    assert list(wrapped.notes.values()) == ['model_wrapper_cfg.find_unused_parameters=True']
     algorithm.teacher_trainable = True
-    assert [f.kind for f in tool.check_step(step, algorithm, Config())] == ['note']
+    assert not check().problems
 
 
 def test_images_from_all_over_the_data(tool):
     """A data set that is sorted would otherwise give one class."""
     cfg = Config.fromfile(DIGITS)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
-        items, dataset, failure = tool.training_items(cfg, 3)
+        items, dataset, why = tool.training_items(tool.Report(), cfg, 3)
     rows = [0, (len(dataset) - 1) // 2, len(dataset) - 1]
     labels = [dataset.get_data_info(row)['gt_label'] for row in rows]
-    assert failure is None
+    assert not why
     assert [int(item['data_samples'].gt_label) for item in items] == labels
     assert labels != [dataset.get_data_info(row)['gt_label'] for row in range(3)]

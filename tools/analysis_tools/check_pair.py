@@ -76,8 +76,8 @@ class Report(logging.Handler):
         lines = []
         for name, *cells in self.rows:
             start = f'{name:{label}}'
-            both = len(cells) == 2
-            lines.append(f'{start}{cells[0]:{cell}}{cells[1]}' if both else fill(start, *cells))
+            line = start + cells[0].ljust(cell) + cells[1] if cells[1:] else fill(start, *cells)
+            lines.append(line)
         for kind, found in (('note', self.notes), ('problem', self.problems)):
             for text, write in found.items():
                 lines += ['', fill(f'{kind}: ', text)]
@@ -108,8 +108,6 @@ def advice(text):
     """What to write where something fails, if it is not what the error's text ends in."""
     if 'shapes cannot be multiplied' in text or 'size of tensor' in text:
         return 'a connector whose widths fit, see configs/_base_/distillers/connector.py'
-    if 'record_idx is illegal' in text:
-        return "model.type='AMKD', or no `record_idx=1` in the `loss_forward_mappings`"
     return (re.findall(r'`([\w.]+=[^`]+)`', text) or [''])[-1]
 
 
@@ -149,14 +147,13 @@ def pair_config(teacher, student):
 
 def sample_hooks(cfg):
     """The config's hooks that append samples, for a single step."""
-    found = [
-        dict(settings, begin=0, end=1.0, interval=1) for settings in cfg.get('custom_hooks') or []
-    ]
-    found = [h for h in found if issubclass(getattr(hooks, name_of(h), Hook), SampleHook)]
-    for settings in found:
+    found = []
+    for settings in cfg.get('custom_hooks') or []:
+        if issubclass(getattr(hooks, name_of(settings), Hook), SampleHook):
+            found.append(dict(settings, begin=0, end=1.0, interval=1))
         if name_of(settings) == 'BoundarySampleHook':
             # A student that is not trained is seldom right, and then nothing would be tried.
-            settings['student_correct'] = False
+            found[-1]['student_correct'] = False
     return found
 
 
@@ -220,23 +217,14 @@ def training_items(report, cfg, number):
         return None, None, 'the data set fails, see the problem below'
 
 
-def random_items(network, number, size):
-    """Images of noise that a network could take, labelled 0."""
-    layers = [module for module in network.modules() if isinstance(module, torch.nn.Conv2d)]
-    shape = number, layers[0].in_channels if layers else 3, *size
-    images = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0)).byte()
-    return [dict(inputs=image, data_samples=DataSample().set_gt_label(0)) for image in images]
-
-
 def preprocess(algorithm, items):
     """What the student gets of items."""
-    # Without data samples, to which it would add.
     inputs = pseudo_collate([item['inputs'] for item in items])
     return algorithm.data_preprocessor(dict(inputs=inputs), False)['inputs']
 
 
 def build(report, cfg):
-    """The algorithm, if need be without a checkpoint, or None, and whether its teacher has weights."""
+    """The algorithm, if need be without checkpoint, or None, and if its teacher has weights."""
     settings = cfg.model.to_dict()
     if cfg.get('data_preprocessor') is not None:
         settings.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())
@@ -246,16 +234,14 @@ def build(report, cfg):
         report.problems['the teacher has no checkpoint: its weights are random'] = CHECKPOINT
     for path in (given, None):
         try:
-            algorithm = MODELS.build(dict(deepcopy(settings), teacher_ckpt=path))
-            return algorithm, bool(path or own)
+            return MODELS.build(dict(deepcopy(settings), teacher_ckpt=path)), bool(path or own)
         except Exception as error:  # Registries raise what the classes raise.
             text = describe(error)
         # AMKD names the key, MMRazor's algorithms the file.
         about_path = path and ('model.teacher_ckpt:' in text or path in text)
         report.problems[text] = CHECKPOINT if about_path else advice(text)
         if not about_path:
-            break
-    return None, False
+            return None, False
 
 
 def width_of(network):
@@ -270,29 +256,25 @@ def report_networks(report, cfg, networks, dataset):
     def row(label, function):
         report.row(label, *('' if n is None else function(n) for n in networks.values()))
 
-    def kind_of(network, *parts):
-        found = [getattr(network, part) for part in parts if getattr(network, part, None)]
-        return type(found[0]).__name__ if found else 'none'
+    def kind_of(part):
+        return type(part).__name__ if isinstance(part, torch.nn.Module) else 'none'
 
-    row('network', lambda n: kind_of(n, 'backbone', 'model'))
-    row('head', lambda n: kind_of(n, 'head'))
+    row('network', lambda n: kind_of(getattr(n, 'backbone', getattr(n, 'model', None))))
+    row('head', lambda n: kind_of(getattr(n, 'head', None)))
     row('parameters', lambda n: f'{sum(p.numel() for p in n.parameters()) / 1e6:.3g} million')
     row('classes', lambda n: num_classes(n) or 'unknown')
     row('embedding', lambda n: width_of(n) or 'unknown')
-
     settings = dataset_settings(cfg)
     known = getattr(dataset, 'metainfo', None) or settings.get('metainfo')
     classes = (known or getattr(dataset_class(settings), 'METAINFO', {})).get('classes')
     number = len(classes) if isinstance(classes, (list, tuple)) else 0
-    name = name_of(settings) or 'none'
-    report.row('data set', f'{name}, {number or "unknown number of"} classes')
+    report.row('data set', f'{name_of(settings)}, {number or "unknown number of"} classes')
     for key, network in networks.items():
         found = network and num_classes(network)
         text = f'the data set has {number} classes and the {key} {found}'
         if found and found < number:
             key = 'architecture' if key == 'student' else key
-            write = f'model.{key}.{class_count_key(network)}={number}, or another data set'
-            report.problems[text] = write
+            report.problems[text] = f'model.{key}.{class_count_key(network)}={number}'
         elif found and 0 < number < found:
             report.notes[text] = ''
 
@@ -326,15 +308,15 @@ def declared_size(network):
     return (size, size) if isinstance(size, int) else size and tuple(size)
 
 
-def fit(report, key, network, images, size, give, write):
-    """Logits of a network, and the size it needs or None; ``give(size)`` asks it with another."""
+def fit(report, key, images, size, resize, network, write):
+    """Logits of a network, and the size it needs or None; ``resize(size)`` gives it another."""
     try:
         return ask(network, images), None
     except Exception as error:  # Networks refuse in many ways.
         text = f'the {key} refuses images of {shown(size)}: {describe(error)}'
     for other in filter(None, [declared_size(network), *USUAL_SIZES]):
         with suppress(Exception):
-            logits = give(other)
+            logits = ask(network, resize(other))
             text += f' It takes {shown(other)}, which is tried here.'
             report.problems[text] = write.format(written(other))
             return logits, other
@@ -345,15 +327,15 @@ def fit_teacher(report, algorithm, images, cfg):
     """Logits of the teacher; ``teacher_inputs`` gets the size that it needs."""
     teacher, inputs = algorithm.teacher, getattr(algorithm, 'teacher_inputs', None)
 
-    def give(size):
+    def resize(size):
         if not inputs.renormalizes and not inputs.size:
             inputs.attach(teacher)
         inputs.size = size
-        return ask(teacher, images)
+        return images
 
     size = tuple(getattr(inputs, 'size', None) or images.shape[-2:])
     write = 'model.teacher_input_size={}'
-    logits, other = fit(report, 'teacher', teacher, images, size, give, write)
+    logits, other = fit(report, 'teacher', images, size, resize, teacher, write)
     path, own = cfg.model.teacher.get('cfg_path'), declared_size(teacher)
     plain = get_config(path) if path else cfg.get('teacher_cfg', {})
     expected = own or size_of(dataset_settings(plain).get('pipeline'))
@@ -369,20 +351,17 @@ def report_inputs(report, algorithm, images):
     inputs = getattr(algorithm, 'teacher_inputs', None)
     wanted = inputs.wanted if inputs else algorithm.data_preprocessor
     spaces = [PixelSpace(algorithm.data_preprocessor), PixelSpace(wanted)]
-    size = images.shape[-2:]
-    teacher_size = (inputs and inputs.size) or size
-    report.row('input', f'{shown(size)}, {images.shape[1]} channels', shown(teacher_size))
+    sizes = images.shape[-2:], (inputs and inputs.size) or images.shape[-2:]
+    report.row('input', f'{shown(sizes[0])}, {images.shape[1]} channels', shown(sizes[1]))
     for key in ('mean', 'std'):
         values = [getattr(space, key).flatten().tolist() for space in spaces]
         report.row(key, *(', '.join(f'{value:.6g}' for value in found) for found in values))
-    orders = ['reversed' if space.swaps_channels else 'as loaded' for space in spaces]
-    report.row('channel order', *orders)
-    done = []
-    if inputs and inputs.renormalizes:
-        done.append(f'normalised anew, as its {inputs.source} says')
-    if inputs and inputs.size:
-        done.append(f'resized to {shown(inputs.size)}')
-    report.row('teacher inputs', ', '.join(done) or 'those of the student, as they are')
+    swaps = (space.swaps_channels for space in spaces)
+    report.row('channel order', *('reversed' if swap else 'as loaded' for swap in swaps))
+    done = [inputs and inputs.renormalizes and f'normalised anew, as its {inputs.source} says']
+    done.append(inputs and inputs.size and f'resized to {shown(inputs.size)}')
+    done = ', '.join(filter(None, done))
+    report.row('teacher inputs', done or 'those of the student, as they are')
 
 
 def mode_of(algorithm):
@@ -399,26 +378,20 @@ def mode_of(algorithm):
 
 def check_step(report, step, algorithm, cfg):
     """Look at the losses and gradients of a step."""
-
-    def some(names):
-        return f'{len(names)} parameters ({", ".join(names[:3])}{", ..." * (len(names) > 3)})'
-
     broken = [name for name, value in step.losses.items() if not np.isfinite(value)]
     if broken:
-        keys = [name.replace('distill.', 'model.distiller.distill_losses.') for name in broken]
-        keys = [
-            key.replace('student.', 'model.architecture.head.') for key in keys if key != 'loss'
-        ]
-        write = f'other settings of {" or ".join(keys[:2])}, or of `data_preprocessor`'
+        text = ' or '.join(name for name in broken if name != 'loss')
+        text = text.replace('distill.', 'model.distiller.distill_losses.')
+        write = f'other settings of {text.replace("student.", "model.architecture.head.")}'
         report.problems[f'the losses are not finite: {", ".join(broken)}'] = write
-    if step.teacher_gradients and not getattr(algorithm, 'teacher_trainable', False):
-        text = f'{some(step.teacher_gradients)} of the teacher get a gradient, though it is frozen'
-        report.problems[text] = "model.type='AMKD', or a loss that does not reach it"
-    wrapper = cfg.get('model_wrapper_cfg')
-    if step.without_gradient and not (wrapper or cfg).get('find_unused_parameters'):
-        text = f'{some(step.without_gradient)} of the student get no gradient: on several GPUs the'
-        text += ' training stops unless it looks for them'
+    unused, wrapper = step.without_gradient, cfg.get('model_wrapper_cfg')
+    if unused and not (wrapper or cfg).get('find_unused_parameters'):
+        text = f'{len(unused)} parameters of the student get no gradient, {", ".join(unused[:3])}: '
+        text += 'on several GPUs the training stops unless it looks for them'
         report.notes[text] = f'{"model_wrapper_cfg." if wrapper else ""}find_unused_parameters=True'
+    if step.teacher_gradients and not getattr(algorithm, 'teacher_trainable', False):
+        text = f'the frozen teacher gets a gradient, {", ".join(step.teacher_gradients[:3])}'
+        report.problems[text] = "model.type='AMKD', or a loss that does not reach them"
 
 
 def report_boundary(report, found, algorithm, images, right):
@@ -433,8 +406,8 @@ def report_boundary(report, found, algorithm, images, right):
         with evaluation_mode(algorithm.teacher):
             _, gradient = logits_and_gradient(algorithm.teacher, images)
         why = f'no boundary samples: the teacher is right on {right} of {len(images)} images, and '
-        why += f'{found["attacked"]:.0f} of those were attacked without reaching another class; '
-        why += f'the largest gradient of its logits is {gradient.abs().max().item():.1e}'
+        why += f'{text} reached another class; the largest input gradient of the teacher is '
+        why += f'{gradient.abs().max():.1e}'
         report.notes[why] = 'a trained teacher, or another `attack` of BoundarySampleHook'
     report.row('boundary samples', text)
 
@@ -455,7 +428,6 @@ def check(cfg, batch_size=8):
         except Exception as error:  # Networks, losses and hooks may fail in many ways.
             report.problems[f'the step fails: {describe(error)}'] = advice(describe(error))
     for warning in caught:
-        # Those of others are not for the user of a config.
         if PACKAGE in Path(warning.filename).parents:
             report.notes[' '.join(str(warning.message).split())] = ''
     return report
@@ -465,16 +437,13 @@ def check_pair(report, cfg, batch_size):
     """Build the pair, let both networks see images, and do a step with them."""
     items, dataset, why = training_items(report, cfg, batch_size)
     algorithm, knows = build(report, cfg)
-    networks = dict(student=cfg.model.architecture, teacher=cfg.model.teacher)
-    for key, settings in networks.items():
-        networks[key] = getattr(algorithm, key, None)
-        if algorithm is None:
-            with suppress(Exception):  # One of them may be why.
-                networks[key] = MODELS.build(settings.to_dict())
+    networks = {key: getattr(algorithm, key, None) for key in ('student', 'teacher')}
+    for key, settings in zip(networks, (cfg.model.architecture, cfg.model.teacher), strict=True):
+        with suppress(Exception):  # One of them may be why there is no algorithm.
+            networks[key] = networks[key] or MODELS.build(settings.to_dict())
     report_networks(report, cfg, networks, dataset)
     if algorithm is None:
         return
-
     found_hooks = sample_hooks(cfg)
     check_widths(report, algorithm, cfg)
     algorithm.init_weights()
@@ -487,24 +456,20 @@ def check_pair(report, cfg, batch_size):
         text += f'with {name_of(found_hooks[0])}; the step is tried without'
         report.problems[text] = 'data_preprocessor.batch_augments=None'
         preprocessor.batch_augments, preprocessor.to_onehot = None, False
-
     source, relabels = f'{batch_size} of the training data', items is None or not knows
     if items is None:
-        size = (
-            size_of(dataset_settings(cfg).get('pipeline')) or declared_size(student) or (224, 224)
-        )
-        items = random_items(student, batch_size, size)
+        size = size_of(dataset_settings(cfg).get('pipeline'))
+        size = size or declared_size(student) or (224, 224)
+        widths = [m.in_channels for m in student.modules() if isinstance(m, torch.nn.Conv2d)]
+        noise = torch.randint(0, 256, (batch_size, (widths or [3])[0], *size)).byte()
+        items = [dict(inputs=i, data_samples=DataSample().set_gt_label(0)) for i in noise]
         source = f'{batch_size} random ones, {shown(size)}; {why}'
     report.row('images', source)
     images = preprocess(algorithm, items)
+    write = "dict(type='Resize', scale={}) before PackInputs in the pipelines"
+    size = images.shape[-2:]
     student_logits, size = fit(
-        report,
-        'student',
-        student,
-        images,
-        images.shape[-2:],
-        lambda size: ask(student, F.interpolate(images, size)),
-        "dict(type='Resize', scale={}) before PackInputs in the pipelines",
+        report, 'student', images, size, lambda size: F.interpolate(images, size), student, write
     )
     for item in items if size else ():
         item['inputs'] = F.interpolate(item['inputs'][None].float(), size)[0].byte()
@@ -514,34 +479,29 @@ def check_pair(report, cfg, batch_size):
     report.row('logits', shown(student_logits.shape), shown(logits.shape))
     if not logits.isfinite().all():
         report.problems["the teacher's logits are not finite"] = CHECKPOINT
-    answers, samples = logits.argmax(1).tolist(), [item['data_samples'] for item in items]
+    samples, answers = [item['data_samples'] for item in items], logits.argmax(1).tolist()
     # Of what it does not know, a teacher would get too little right to be attacked.
-    for sample, answer in zip(samples, answers, strict=True):
-        if relabels:
-            sample.set_gt_label(answer)
-    labels = [int(sample.gt_label) for sample in samples]
-    right = sum(label == answer for label, answer in zip(labels, answers, strict=True))
-    text = f"the data set's; the teacher is right on {right} of {len(items)}"
-    report.row('labels', "the teacher's own answers" if relabels else text)
-
+    for sample, answer in zip(samples, answers if relabels else (), strict=relabels):
+        sample.set_gt_label(answer)
+    right = sum(int(x.gt_label) == answer for x, answer in zip(samples, answers, strict=True))
+    real = f"the data set's; the teacher is right on {right} of {len(items)}"
+    report.row('labels', "the teacher's own answers" if relabels else real)
     ears = Hook()
     ears.before_train = lambda runner: runner.logger.addHandler(report)
     started = time.perf_counter()
     step = try_step(algorithm, items, [*found_hooks, ears])
-    seconds = time.perf_counter() - started
+    report.row('seconds', f'{time.perf_counter() - started:.2f} (first step, {get_device()})')
     check_step(report, step, algorithm, cfg)
     report.row('teacher runs in', mode_of(algorithm))
     report_boundary(report, step.boundary, algorithm, images, right)
     for name, value in step.losses.items():
         report.row(name, f'{value:.4g}')
-    report.row('seconds', f'{seconds:.2f} (first step, {get_device()})')
 
 
 def read_config(parser, name, path, is_alone):
     """Read a config, a file or ``package::path``; exits unless it is a pair, or a network alone."""
     package, is_named, _ = path.partition('::')
-    if is_named and find_spec(package) is None:
-        # MMEngine would install it.
+    if is_named and find_spec(package) is None:  # MMEngine would install it.
         parser.error(f'{name}: no such package: {package}')
     try:
         cfg = get_config(path) if is_named else Config.fromfile(path)
@@ -549,14 +509,12 @@ def read_config(parser, name, path, is_alone):
         parser.error(f'{name}: {path} cannot be read: {describe(error)}')
     model = cfg.get('model') or {}
     is_algorithm = 'architecture' in model or 'distiller' in model
-    missing = [f'`model.{key}`' for key in ('architecture', 'teacher') if not model.get(key)]
     if is_alone and (is_algorithm or 'type' not in model):
         parser.error(f'{name}: it must be that of a network alone, with `model.type`')
-    if not is_alone and missing:
-        text = 'of two networks give both configs, TEACHER_CFG STUDENT_CFG'
-        if is_algorithm:
-            text = f'{name_of(model)} is not checked, only a student with one teacher is'
-        parser.error(f'{name}: it has no {" and ".join(missing)}; {text}')
+    if not is_alone and not (model.get('architecture') and model.get('teacher')):
+        kind = f'{name_of(model)}, self distillation or data-free, cannot be checked'
+        hint = kind if is_algorithm else 'of two networks give TEACHER_CFG and STUDENT_CFG'
+        parser.error(f'{name}: it lacks `model.architecture` or `model.teacher`; {hint}')
     return cfg
 
 
