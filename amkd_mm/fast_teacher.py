@@ -162,15 +162,23 @@ class FastTeacher:
         return fast
 
 
-def disable_checkpointing(model: nn.Module) -> None:
+def disable_checkpointing(model: nn.Module) -> bool:
     """Let a model keep its activations: recomputing them does not give input gradients.
 
     A frozen model keeps none for its own sake, so that it costs nothing outside an attack.
+
+    Returns:
+        bool: Whether there was something to turn off.
     """
-    for module in model.modules():
-        for name in CHECKPOINTING:
-            if getattr(module, name, None) is True:
-                setattr(module, name, False)
+    found = [
+        (module, name)
+        for module in model.modules()
+        for name in CHECKPOINTING
+        if getattr(module, name, None) is True
+    ]
+    for module, name in found:
+        setattr(module, name, False)
+    return bool(found)
 
 
 def is_foldable(part: nn.Module) -> bool:

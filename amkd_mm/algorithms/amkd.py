@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
+from mmengine.logging import print_log
 from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.structures import BaseDataElement
 from mmrazor.models import BaseAlgorithm, SingleTeacherDistill
@@ -131,10 +132,13 @@ class AMKD(SingleTeacherDistill):
         check_pair(student, teacher, trained)
         for model in (student, teacher):
             keep_weights(model)
-        if not trained:
-            # It needs neither, and not every device has the one, nor every attack the other.
+        adaptations = []
+        # A frozen teacher needs neither, and not every device has the one, nor an attack the other.
+        if not trained and has_sync_batch_norm(teacher):
             teacher = revert_sync_batchnorm(teacher)
-            disable_checkpointing(teacher)
+            adaptations.append('the teacher runs without synchronising batch norm')
+        if not trained and disable_checkpointing(teacher):
+            adaptations.append('the teacher runs without activation checkpointing')
         if isinstance(distiller, dict):
             check_distiller(distiller, student, teacher, trained)
         own_augments = False
@@ -149,8 +153,8 @@ class AMKD(SingleTeacherDistill):
             data_preprocessor=data_preprocessor,
             **kwargs,
         )
-        if not own_augments:
-            adopt_batch_augments(self.data_preprocessor, student)
+        if not own_augments and adopt_batch_augments(self.data_preprocessor, student):
+            adaptations.append("Mixup or CutMix of the student's `train_cfg` is kept")
         recorded = None
         if teacher_ckpt:
             recorded = load_teacher(self.teacher, teacher_ckpt, teacher_ckpt_strict)
@@ -160,6 +164,10 @@ class AMKD(SingleTeacherDistill):
         if isinstance(self.distiller, OFDDistiller):
             # From the teacher's weights; otherwise done by OverhaulFeatureDistillation.
             self.distiller.init_ofd_connectors(self.teacher)
+        self.adaptations = adaptations
+        """What was changed so that the two networks go together."""
+        for text in adaptations:
+            print_log(text, logger='current')
         self.teacher_eval = teacher_eval and not self.teacher_trainable
         if self.teacher_eval:
             self.teacher.eval()

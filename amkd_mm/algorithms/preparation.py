@@ -49,18 +49,21 @@ def keep_weights(model: nn.Module) -> None:
         model._is_init = True
 
 
-def adopt_batch_augments(preprocessor: nn.Module, student: nn.Module) -> None:
+def adopt_batch_augments(preprocessor: nn.Module, student: nn.Module) -> bool:
     """Let the preprocessor mix images as the student's own would (Mixup, CutMix).
 
     MMPretrain puts ``train_cfg.augments`` of a classifier into its preprocessor, for which MMRazor
     has no use where the config has a ``data_preprocessor`` of its own.
+
+    Returns:
+        bool: Whether it does so now.
 
     Raises:
         ValueError: If the preprocessor cannot mix images.
     """
     augments = getattr(student.data_preprocessor, 'batch_augments', None)
     if augments is None:
-        return
+        return False
     if not hasattr(preprocessor, 'batch_augments'):
         raise ValueError(
             f'data_preprocessor: {type(preprocessor).__name__} cannot mix images, as '
@@ -70,6 +73,7 @@ def adopt_batch_augments(preprocessor: nn.Module, student: nn.Module) -> None:
     preprocessor.batch_augments = augments
     preprocessor.to_onehot = True
     preprocessor.num_classes = preprocessor.num_classes or num_classes(student)
+    return True
 
 
 def adapt_inputs(

@@ -422,6 +422,11 @@ def test_synchronised_batch_norm_and_checkpointing_of_a_frozen_teacher():
     teacher = {**classifier(), 'backbone': backbone, 'head': head}
     model = amkd(teacher=teacher)
     assert not any(isinstance(m, nn.SyncBatchNorm) for m in model.teacher.modules())
+    assert [text.split()[-2:] for text in model.adaptations] == [
+        ['batch', 'norm'],
+        ['activation', 'checkpointing'],
+    ]
+    assert amkd().adaptations == []
     leaf = torch.randn(2, 3, 32, 32, requires_grad=True)
     # Recomputing activations does not allow this.
     (gradient,) = torch.autograd.grad(model.eval().teacher(leaf, mode='tensor').sum(), leaf)

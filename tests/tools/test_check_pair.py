@@ -164,6 +164,7 @@ def test_good_pair(run, trained):
     assert number == 8 and right > 5
     assert rows['boundary samples'][0].startswith('2 of 2 attacked')
     assert 'folded copy' in rows['teacher runs in'][0]
+    assert 'MiB' in rows['memory'][0] and 'synchronising' not in text
     losses = [float(rows[f'distill.loss_{name}'][0]) for name in ('kl', 'boundary', 'triplet')]
     total = sum(losses) + float(rows['student.loss'][0])
     assert float(rows['loss'][0]) == pytest.approx(total, rel=1e-2)
@@ -347,6 +348,7 @@ def test_synchronised_batch_norm(run, write, save):
     network = dict(RESNET, backbone=backbone)
     status, text = run(write(network, network, model=dict(teacher_ckpt=str(save(RESNET)))))
     assert status == 0 and 'student.loss' in table(text)
+    assert 'note: the teacher runs without synchronising batch norm' in text
 
 
 def test_connector_of_other_widths(run, write, save):

@@ -19,6 +19,7 @@ from contextlib import redirect_stdout, suppress
 from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 
 # First, because it makes MMRazor importable on current PyTorch.
 import amkd_mm
@@ -444,6 +445,7 @@ def check_pair(report, cfg, batch_size):
     report_networks(report, cfg, networks, dataset)
     if algorithm is None:
         return
+    report.notes.update(dict.fromkeys(getattr(algorithm, 'adaptations', []), ''))
     found_hooks = sample_hooks(cfg)
     check_widths(report, algorithm, cfg)
     algorithm.init_weights()
@@ -488,9 +490,15 @@ def check_pair(report, cfg, batch_size):
     report.row('labels', "the teacher's own answers" if relabels else real)
     ears = Hook()
     ears.before_train = lambda runner: runner.logger.addHandler(report)
-    started = time.perf_counter()
+    started, resident = time.perf_counter(), getrusage(RUSAGE_SELF).ru_maxrss
     step = try_step(algorithm, items, [*found_hooks, ears])
     report.row('seconds', f'{time.perf_counter() - started:.2f} (first step, {get_device()})')
+    if torch.cuda.is_available():
+        peak, what = torch.cuda.max_memory_allocated(), 'peak of tensors on the GPU'
+    else:
+        peak = (getrusage(RUSAGE_SELF).ru_maxrss - resident) * 1024
+        what = 'growth of the resident memory, CPU'
+    report.row('memory', f'{peak / 2**20:.0f} MiB ({what})')
     check_step(report, step, algorithm, cfg)
     report.row('teacher runs in', mode_of(algorithm))
     report_boundary(report, step.boundary, algorithm, images, right)
