@@ -464,7 +464,13 @@ def check_pair(report, cfg, batch_size):
         size = size or declared_size(student) or (224, 224)
         widths = [m.in_channels for m in student.modules() if isinstance(m, torch.nn.Conv2d)]
         noise = torch.randint(0, 256, (batch_size, (widths or [3])[0], *size)).byte()
-        items = [dict(inputs=i, data_samples=DataSample().set_gt_label(0)) for i in noise]
+        items = [
+            # Some losses look the images up by their index.
+            dict(inputs=image, data_samples=DataSample(metainfo=dict(sample_idx=index)))
+            for index, image in enumerate(noise)
+        ]
+        for item in items:
+            item['data_samples'].set_gt_label(0)
         source = f'{batch_size} random ones, {shown(size)}; {why}'
     report.row('images', source)
     images = preprocess(algorithm, items)
