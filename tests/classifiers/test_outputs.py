@@ -182,6 +182,22 @@ def test_a_custom_classifier_of_timm():
     torch.testing.assert_close(embedding, tokens.flatten(1))
 
 
+def test_a_classifier_of_hugging_face(tmp_path):
+    transformers = pytest.importorskip('transformers')
+    config = transformers.ResNetConfig(
+        embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], num_labels=K
+    )
+    config.save_pretrained(tmp_path)
+    network = dict(_scope_='mmpretrain', type='HuggingFaceClassifier', model_name=str(tmp_path))
+    model = MODELS.build(network).eval()
+    inputs = torch.randn(2, 3, 32, 32)
+    logits = record(LogitsRecorder(), model, lambda: model(inputs, mode='tensor'))
+    embedding = record(EmbeddingRecorder(), model, lambda: model(inputs, mode='tensor'))
+    torch.testing.assert_close(logits, model.model(inputs).logits)
+    torch.testing.assert_close(model.model.classifier[1](embedding), logits)
+    assert num_classes(model) == K and embedding_width(model) == 16
+
+
 def test_models_without_class_scores():
     for model in (
         nn.Linear(3, 4),
