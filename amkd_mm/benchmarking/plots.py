@@ -61,7 +61,7 @@ def draw_bars(settings: Sequence[Setting], runs: Sequence[Run]) -> Figure:
     rows = figure.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0]
     for axes, panel in zip(rows, panels, strict=True):
         bars_of_panel(axes, panel)
-    rows[-1].set_xlabel('top-1 accuracy on the validation data (%), axis not from 0')
+    rows[-1].set_xlabel('top-1 accuracy on the validation data (%),\naxis not from 0')
     handles = [
         Patch(facecolor='0.45', label='last epoch'),
         Patch(facecolor='0.85', edgecolor='0.45', hatch='///', label='best epoch'),
