@@ -1,12 +1,10 @@
 # First stage: the student learns on which side of its activations' zero the teacher is.
+_base_ = ['./single_teacher.py']
+
 model = dict(
-    _scope_='mmrazor',
-    # Without boundary samples this is MMRazor's SingleTeacherDistill.
-    type='AMKD',
     # The second stage trains the classifying layer.
     calculate_student_loss=False,
     distiller=dict(
-        type='ConfigurableDistiller',
         # What enters the last activation of each stage, for ResNet26 and ResNet8.
         student_recorders=dict(
             stage1=dict(type='ModuleInputs', source='backbone.layer1.0.relu'),
@@ -73,6 +71,3 @@ model = dict(
 
 # The classifying layer gets no gradient.
 find_unused_parameters = True
-
-val_cfg = dict(type='mmrazor.SingleTeacherDistillValLoop')
-test_cfg = dict()

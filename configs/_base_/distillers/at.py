@@ -1,10 +1,8 @@
 # The outputs of the stages, for networks with three of them, whose maps have the same sizes.
+_base_ = ['./single_teacher.py']
+
 model = dict(
-    _scope_='mmrazor',
-    # Without boundary samples this is MMRazor's SingleTeacherDistill.
-    type='AMKD',
     distiller=dict(
-        type='ConfigurableDistiller',
         student_recorders=dict(
             stage1=dict(type='ModuleOutputs', source='backbone.layer1'),
             stage2=dict(type='ModuleOutputs', source='backbone.layer2'),
@@ -37,6 +35,3 @@ model = dict(
         ),
     ),
 )
-
-val_cfg = dict(type='mmrazor.SingleTeacherDistillValLoop')
-test_cfg = dict()

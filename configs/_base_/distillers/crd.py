@@ -1,11 +1,9 @@
 # Negatives are drawn from all training images by their index, which MMPretrain's datasets give, by
 # `amkd_mm.compat_distillers`: MMRazor's own dataset and packing need MMCls.
+_base_ = ['./single_teacher.py']
+
 model = dict(
-    _scope_='mmrazor',
-    # Without boundary samples this is MMRazor's SingleTeacherDistill.
-    type='AMKD',
     distiller=dict(
-        type='ConfigurableDistiller',
         student_recorders=dict(
             embedding=dict(type='Embedding'),
             # What the classifier is called with: images and data samples.
@@ -30,6 +28,3 @@ model = dict(
         ),
     ),
 )
-
-val_cfg = dict(type='mmrazor.SingleTeacherDistillValLoop')
-test_cfg = dict()

@@ -1,9 +1,7 @@
+_base_ = ['./single_teacher.py']
+
 model = dict(
-    _scope_='mmrazor',
-    # Without boundary samples this is MMRazor's SingleTeacherDistill.
-    type='AMKD',
     distiller=dict(
-        type='ConfigurableDistiller',
         student_recorders=dict(logits=dict(type='Logits')),
         teacher_recorders=dict(logits=dict(type='Logits')),
         # The weight is the paper's for both parts, the temperature that for CIFAR-100.
@@ -16,6 +14,3 @@ model = dict(
         ),
     ),
 )
-
-val_cfg = dict(type='mmrazor.SingleTeacherDistillValLoop')
-test_cfg = dict()

@@ -1,10 +1,8 @@
 # As the authors' code for ResNet56 and ResNet20 on CIFAR-100.
+_base_ = ['./single_teacher.py']
+
 model = dict(
-    _scope_='mmrazor',
-    # Without boundary samples this is MMRazor's SingleTeacherDistill.
-    type='AMKD',
     distiller=dict(
-        type='ConfigurableDistiller',
         student_recorders=dict(logits=dict(type='Logits'), labels=dict(type='Labels')),
         teacher_recorders=dict(logits=dict(type='Logits')),
         # MMRazor sums over the batch unless `amkd_mm.compat_distillers` makes `reduction` count.
@@ -32,6 +30,3 @@ custom_hooks = [
         end=1 / 12,
     ),
 ]
-
-val_cfg = dict(type='mmrazor.SingleTeacherDistillValLoop')
-test_cfg = dict()

@@ -1,13 +1,11 @@
 # First stage: the paraphraser of the teacher's last stage learns to reconstruct it. The student
 # and its translator are only built, so that the second stage finds them in the checkpoint.
+_base_ = ['./single_teacher.py']
+
 model = dict(
-    _scope_='mmrazor',
-    # Without boundary samples this is MMRazor's SingleTeacherDistill.
-    type='AMKD',
     calculate_student_loss=False,
     student_trainable=False,
     distiller=dict(
-        type='ConfigurableDistiller',
         student_recorders=dict(last=dict(type='ModuleOutputs', source='backbone.layer3')),
         teacher_recorders=dict(last=dict(type='ModuleOutputs', source='backbone.layer3')),
         distill_losses=dict(loss_reconstruction=dict(type='L2Loss')),
@@ -28,6 +26,3 @@ model = dict(
 
 # Those of the student, and then those of the paraphraser, are not trained.
 find_unused_parameters = True
-
-val_cfg = dict(type='mmrazor.SingleTeacherDistillValLoop')
-test_cfg = dict()

@@ -1,10 +1,7 @@
+_base_ = ['./single_teacher.py']
+
 model = dict(
-    _scope_='mmrazor',
-    # Without boundary samples this is MMRazor's SingleTeacherDistill, and refuses a teacher
-    # checkpoint that does not fit.
-    type='AMKD',
     distiller=dict(
-        type='ConfigurableDistiller',
         student_recorders=dict(logits=dict(type='Logits')),
         teacher_recorders=dict(logits=dict(type='Logits')),
         distill_losses=dict(loss_kl=dict(type='KLDivergence', tau=3)),
@@ -28,7 +25,3 @@ custom_hooks = [
         stop=1 / 3**2,
     ),
 ]
-
-# Validates the student and the teacher.
-val_cfg = dict(type='mmrazor.SingleTeacherDistillValLoop')
-test_cfg = dict()

@@ -1,7 +1,6 @@
+_base_ = ['./single_teacher.py']
+
 model = dict(
-    _scope_='mmrazor',
-    # Without boundary samples this is MMRazor's SingleTeacherDistill.
-    type='AMKD',
     distiller=dict(
         type='OFDDistiller',
         # What enters the last activation of each stage, for ResNet26 and ResNet8.
@@ -76,6 +75,3 @@ model = dict(
         ),
     ),
 )
-
-val_cfg = dict(type='mmrazor.SingleTeacherDistillValLoop')
-test_cfg = dict()

@@ -1,10 +1,8 @@
 # The embeddings may be of different width: only distances and angles between them are compared.
+_base_ = ['./single_teacher.py']
+
 model = dict(
-    _scope_='mmrazor',
-    # Without boundary samples this is MMRazor's SingleTeacherDistill.
-    type='AMKD',
     distiller=dict(
-        type='ConfigurableDistiller',
         student_recorders=dict(embedding=dict(type='Embedding')),
         teacher_recorders=dict(embedding=dict(type='Embedding')),
         # Weights of the paper; normalised embeddings as in MMRazor.
@@ -24,6 +22,3 @@ model = dict(
         ),
     ),
 )
-
-val_cfg = dict(type='mmrazor.SingleTeacherDistillValLoop')
-test_cfg = dict()

@@ -1,9 +1,7 @@
+_base_ = ['./single_teacher.py']
+
 model = dict(
-    _scope_='mmrazor',
-    # Without boundary samples this is MMRazor's SingleTeacherDistill.
-    type='AMKD',
     distiller=dict(
-        type='ConfigurableDistiller',
         student_recorders=dict(logits=dict(type='Logits'), labels=dict(type='Labels')),
         teacher_recorders=dict(logits=dict(type='Logits')),
         # Temperature and weight of the paper for ImageNet, as in MMRazor, whose number of classes
@@ -18,6 +16,3 @@ model = dict(
         ),
     ),
 )
-
-val_cfg = dict(type='mmrazor.SingleTeacherDistillValLoop')
-test_cfg = dict()
