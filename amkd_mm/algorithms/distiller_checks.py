@@ -40,6 +40,10 @@ def check_distiller(
             key = f'model.distiller.{side}_recorders.{name}'
             if recorder['type'] in OUTPUTS:
                 check_outputs(model, key)
+            if recorder['type'] == 'Stages':
+                for source in recorder.get('sources', ['(none)']):
+                    names = [name for name, _ in model.named_modules()]
+                    require(source, names, f'{key}.sources', f'the {side}')
             if recorder['type'] in SOURCES:
                 names = [source for source, _ in SOURCES[recorder['type']](model)]
                 key = f'{key}.source'

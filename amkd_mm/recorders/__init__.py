@@ -1,4 +1,4 @@
-"""Recorders that find what they record by themselves."""
+"""Recorders of classifiers' outputs, and of several modules at once."""
 
 from .classifier_recorders import (
     ClassifierRecorder,
@@ -6,5 +6,12 @@ from .classifier_recorders import (
     LabelsRecorder,
     LogitsRecorder,
 )
+from .stages_recorder import StagesRecorder
 
-__all__ = ['ClassifierRecorder', 'EmbeddingRecorder', 'LabelsRecorder', 'LogitsRecorder']
+__all__ = [
+    'ClassifierRecorder',
+    'EmbeddingRecorder',
+    'LabelsRecorder',
+    'LogitsRecorder',
+    'StagesRecorder',
+]

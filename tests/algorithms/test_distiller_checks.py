@@ -34,6 +34,7 @@ DISTILLER = dict(
         labels=dict(type='ModuleInputs', source='head.loss_module'),
         weight=dict(type='Parameter', source='head.fc.weight'),
         whole=dict(type='ModuleInputs', source=''),
+        stages=dict(type='Stages', sources=['backbone.layer1', 'backbone.layer2']),
     ),
     teacher_recorders=dict(
         logits=RECORDER, embedding=dict(type='ModuleOutputs', source='neck.gap')
@@ -104,6 +105,11 @@ def test_the_correct_config_is_accepted_and_stays_as_it_was():
             'student_recorders.labels.source',
             'head.loss_modul',
             ['student_recorders.labels.source', "'head.loss_module'"],
+        ),
+        (
+            'student_recorders.stages.sources',
+            ['backbone.layer1', 'backbone.layer4'],
+            ["stages.sources: 'backbone.layer4' is not in the student", "'backbone.layer3'"],
         ),
         (
             # A module is no parameter.

@@ -1,0 +1,67 @@
+"""StagesRecorder in two passes, after a failure, and by its config."""
+
+import amkd_mm  # noqa: F401
+
+# isort: split
+import pytest
+import torch
+from mmpretrain.registry import MODELS
+
+from amkd_mm.recorders import StagesRecorder
+
+NAMES = ['backbone.layer1', 'backbone.layer2', 'backbone.layer3']
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return MODELS.build(
+        dict(
+            _scope_='mmpretrain',
+            type='ImageClassifier',
+            backbone=dict(type='CifarResNet', depth=8),
+            neck=dict(type='GlobalAveragePooling'),
+            head=dict(type='LinearClsHead', num_classes=4, in_channels=64),
+        )
+    ).eval()
+
+
+def stages_of(model, images):
+    """By calling the parts of the network one after the other."""
+    backbone = model.backbone
+    maps = backbone.conv1(images)
+    maps = backbone.relu(backbone.bn1(maps))
+    for name in ('layer1', 'layer2', 'layer3'):
+        maps = getattr(backbone, name)(maps)
+        yield maps
+
+
+def test_each_call_makes_one_record_of_all_stages(model):
+    recorder = StagesRecorder(NAMES)
+    recorder.initialize(model)
+    first, second = torch.randn(3, 3, 8, 8), torch.randn(2, 3, 8, 8)
+    with recorder:
+        model(first, mode='tensor')
+        model(second, mode='tensor')
+    model(first, mode='tensor')
+    assert len(recorder.data_buffer) == 2
+    for index, images in enumerate((first, second)):
+        found = recorder.get_record_data(index)
+        for record, expected in zip(found, stages_of(model, images), strict=True):
+            torch.testing.assert_close(record, expected)
+
+
+def test_a_call_that_failed_leaves_nothing(model):
+    recorder = StagesRecorder(NAMES)
+    recorder.initialize(model)
+    with recorder:
+        model.backbone.layer1(torch.randn(2, 16, 8, 8))
+    with recorder:
+        model(torch.randn(3, 3, 8, 8), mode='tensor')
+    assert [len(stage) for stage in recorder.get_record_data()] == [3, 3, 3]
+
+
+@pytest.mark.parametrize('sources', [[], 'backbone.layer1'])
+def test_sources_must_be_a_list(sources):
+    with pytest.raises(ValueError, match='sources must be a list'):
+        StagesRecorder(sources)
