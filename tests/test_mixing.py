@@ -1,4 +1,4 @@
-"""AMKD beside every loss of MMRazor that fits classification, on clean and on boundary samples."""
+"""AMKD beside losses, all of MMRazor that fit classification, on clean and on boundary samples."""
 
 import amkd_mm  # noqa: F401
 
@@ -79,6 +79,21 @@ def embeddings_of_maps(index):
     )
 
 
+# Of this project, on records of its own.
+OWN = dict(StageContrastiveLoss=(dict(), lambda i: stages(i)))
+
+
+def stages(index):
+    return dict(
+        s_features=dict(
+            recorder='stages', from_student=True, record_idx=index, connector='student_stages'
+        ),
+        t_features=dict(
+            recorder='stages', from_student=False, record_idx=index, connector='teacher_stages'
+        ),
+    )
+
+
 # And why the others do not fit.
 OTHERS = dict(
     ActivationLoss='trains a generator of images',
@@ -115,19 +130,25 @@ def test_every_loss_of_mmrazor_is_here():
 
 
 @pytest.mark.parametrize('index', [0, 1], ids=['clean', 'boundary'])
-@pytest.mark.parametrize('kind', LOSSES)
+@pytest.mark.parametrize('kind', [*LOSSES, *OWN])
 def test_amkd_beside_a_loss(kind, index):
     """It is computed on the rows it names, and reaches the student beside AMKD's own losses."""
     config = Config.fromfile(f'{CONFIGS}/amkd.py').model
-    settings, mapping = LOSSES[kind]
+    settings, mapping = (LOSSES | OWN)[kind]
     distiller = config.distiller
     for side in ('student', 'teacher'):
         distiller[f'{side}_recorders'].update(
             maps=dict(type='ModuleOutputs', source='backbone.layer3'),
             embedding=dict(type='Embedding'),
+            stages=dict(type='Stages', sources=['backbone.layer2', 'backbone.layer3']),
         )
     distiller.student_recorders.update(call=dict(type='ModuleInputs', source=''))
-    distiller.connectors = dict(crd=dict(type='CRDConnector', dim_in=WIDTH, dim_out=8))
+    fusion = dict(type='FeatureFusionConnector', in_channels=[32, 64], out_channels=8)
+    distiller.connectors = dict(
+        crd=dict(type='CRDConnector', dim_in=WIDTH, dim_out=8),
+        student_stages=fusion,
+        teacher_stages=fusion,
+    )
     distiller.distill_losses.loss_other = dict(type=kind, **settings)
     distiller.loss_forward_mappings.loss_other = mapping(index)
     model = MODELS.build(dict(config, architecture=classifier(), teacher=classifier())).train()

@@ -1,5 +1,6 @@
 """Connectors: what is done to a record before a loss gets it."""
 
+from .feature_fusion_connector import FeatureFusionConnector
 from .logit_standardization_connector import LogitStandardizationConnector
 
-__all__ = ['LogitStandardizationConnector']
+__all__ = ['FeatureFusionConnector', 'LogitStandardizationConnector']
