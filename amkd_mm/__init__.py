@@ -19,6 +19,7 @@ from . import (  # noqa: E402
     datasets,
     hooks,
     losses,
+    optim,
     recorders,
     visualization,
 )
@@ -36,6 +37,7 @@ __all__ = [
     'datasets',
     'hooks',
     'losses',
+    'optim',
     'recorders',
     'visualization',
 ]

@@ -21,6 +21,8 @@ from mmpretrain.structures import DataSample
 from torch import nn
 
 from amkd_mm.algorithms import AMKD
+from amkd_mm.optim import SeparateMomentumOptimWrapper
+from amkd_mm.optim.separate_momentum_optim_wrapper import find_used
 
 ROOT = Path(__file__).resolve().parents[1]
 NUM_CLASSES = 5
@@ -156,10 +158,30 @@ class GradientKeeper(OptimWrapper):
         super().step(**kwargs)
 
 
-def train(folder, name, distributed, batch_size, hook, epochs=1, repeat=1, **model):
+def separate(model):
+    """Each distillation loss has its own momentum."""
+    groups = dict(
+        clean=dict(losses=['distill.loss_kl'], momentum=0.8),
+        boundary=dict(losses=['distill.loss_boundary'], momentum=0.5),
+    )
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-2, momentum=0.3, weight_decay=1e-2)
+    return SeparateMomentumOptimWrapper(optimizer, groups)
+
+
+def train(
+    folder,
+    name,
+    distributed,
+    batch_size,
+    hook,
+    epochs=1,
+    repeat=1,
+    make_wrapper=GradientKeeper,
+    **model,
+):
     """Train in a Runner: gradients of the last step, choices of all, mean losses of the last."""
     model = make_amkd(**model)
-    wrapper, spy = GradientKeeper(model), Spy()
+    wrapper, spy = make_wrapper(model), Spy()
     runner = Runner(
         model=model,
         work_dir=str(folder / name),
@@ -189,7 +211,9 @@ def train(folder, name, distributed, batch_size, hook, epochs=1, repeat=1, **mod
     assert hasattr(runner.model, 'module') == distributed
     scalars = runner.message_hub.log_scalars
     losses = {key: float(scalars[key].current()) for key in scalars if 'loss' in key}
-    return dict(gradients=wrapper.gradients, drawn=spy.drawn, losses=losses)
+    weights = {key: value.detach().clone() for key, value in model.named_parameters()}
+    gradients = getattr(wrapper, 'gradients', None)
+    return dict(gradients=gradients, drawn=spy.drawn, losses=losses, weights=weights)
 
 
 def work(rank, folder):
@@ -202,14 +226,24 @@ def work(rank, folder):
         target='runner_up',
         student_correct=False,
     )
+    apart = dict(epochs=3, make_wrapper=separate)
     found = dict()
     if rank == 0:
         found['single'] = train(folder, 'single', False, BATCH_SIZE, everything)
         found['plain'] = train(folder, 'plain', False, BATCH_SIZE, dict(attack=STAY, end=0))
+        found['separate_single'] = train(
+            folder, 'separate_single', False, BATCH_SIZE, everything, **apart
+        )
 
     # A process whose peer failed gives up.
     torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=120))
     found['half'] = train(folder, 'half', True, BATCH_SIZE // 2, everything)
+    found['separate_half'] = train(
+        folder, 'separate_half', True, BATCH_SIZE // 2, everything, **apart
+    )
+    # A parameter that one process uses, as where AMKD does not touch all, and one that none uses.
+    gradients = [[None, torch.ones(1) if rank else None, None], [torch.ones(1), None, None]]
+    found['used'] = find_used(gradients, torch.device('cpu'))
     # Every image comes twice in a row, so both processes have the same ones.
     choices = dict(
         attack=STAY, num_samples=3, target='random', student_correct=False, keep_unreached=True
@@ -225,6 +259,9 @@ def work(rank, folder):
     )
     uneven = dict(epochs=3, connectors=dict(projection=projection))
     found['uneven'] = train(folder, 'uneven', True, BATCH_SIZE, one_sided, **uneven)
+    found['separate_uneven'] = train(
+        folder, 'separate_uneven', True, BATCH_SIZE, one_sided, make_wrapper=separate, **uneven
+    )
     uneven['norm'] = SyncBatchNorm(8)
     found['synchronised'] = train(folder, 'synchronised', True, BATCH_SIZE, one_sided, **uneven)
     torch.save(found, folder / f'rank{rank}.pt')
@@ -315,6 +352,28 @@ def test_boundary_samples_in_one_process_only(results):
     assert 'train/distill.loss_boundary' not in losses[1]
     drawn = [result['uneven']['drawn'] for result in results]
     assert all(drawn[0]) and not any(drawn[1])
+
+
+def test_momenta_of_two_processes_are_those_of_one(results):
+    single = results[0]['separate_single']['weights']
+    before = dict(make_amkd().named_parameters())
+    moved = 0
+    for name, weight in single.items():
+        change = (weight - before[name]).abs().max().item()
+        moved += change > 0
+        for result in results:
+            half = result['separate_half']['weights'][name]
+            torch.testing.assert_close(half, weight, rtol=0, atol=1e-7 + 1e-3 * change)
+    assert moved == len(dict(classifier(0).named_parameters()))
+
+
+def test_momenta_where_only_one_process_uses_a_connector(results):
+    first, second = (result['separate_uneven'] for result in results)
+    assert all(first['drawn']) and not any(second['drawn'])
+    assert any('connectors.projection' in name for name in first['weights'])
+    for name, weight in first['weights'].items():
+        assert torch.equal(weight, second['weights'][name]), name
+    assert [result['used'] for result in results] == [[True, True, False]] * 2
 
 
 def test_synchronised_batch_norm_gets_boundary_samples_in_all_processes_or_in_none(results):
