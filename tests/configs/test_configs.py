@@ -88,9 +88,10 @@ def test_pair_of_the_readme(tmp_path):
     check_step(path, 'amkd', tmp_path)
 
 
-def test_mix_of_the_docs(tmp_path):
-    """AMKD and RKD, as docs/methods.md shows it for a file beside AMKD's configs."""
-    text = (ROOT / 'docs/methods.md').read_text().split('```python\n')[1].split('```')[0]
+@pytest.mark.parametrize('page', ['docs/methods.md', 'configs/mjkd/README.md'])
+def test_mix_of_the_docs(page, tmp_path):
+    """AMKD and RKD, or MJKD's momenta, as shown for a file beside AMKD's configs."""
+    text = (ROOT / page).read_text().split('```python\n')[1].split('```')[0]
     path = tmp_path / 'mix_digits.py'
     path.write_text(text.replace("'./", f"'{ROOT}/configs/amkd/"))
     check_step(path, 'mixes', tmp_path)

@@ -1,4 +1,4 @@
-"""MMRazor's other methods: their configs make steps, and their losses are those of the papers."""
+"""Every other method but a few: its configs make steps, and its losses are those of the papers."""
 
 import copy
 from pathlib import Path
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DATA_FREE = ('dafl', 'zskt', 'dfad')
 METHODS = (
     *('dkd', 'dist', 'rkd', 'wsld', 'at', 'fitnets', 'crd', 'ofd', 'factor_transfer', 'abloss'),
-    *('byot', *DATA_FREE),
+    *('msff', 'mjkd', 'byot', *DATA_FREE),
 )
 PAIRS = [path for method in METHODS for path in sorted((ROOT / 'configs' / method).glob('*.py'))]
 BATCH = 4
