@@ -2,8 +2,8 @@
 
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -25,6 +25,7 @@ from ..boundary_rows import Rows, is_boundary, split
 from ..classifiers import to_logits
 from ..fast_teacher import FastTeacher, disable_checkpointing
 from ..recorders import ClassifierRecorder
+from .boundary_norm import check_boundary_norm, normalize_boundary_rows
 from .chance_check import ChanceCheck
 from .distiller_checks import check_arguments, check_cfg_path, check_distiller
 from .pair_checks import check_pair
@@ -87,6 +88,11 @@ class AMKD(SingleTeacherDistill):
         teacher_input_size (int | Sequence[int], optional): Height and width of the images for the
             teacher, to which those of the student are resized (bicubic, differentiable). Defaults
             to None, the size of the student's.
+        boundary_norm (str): How batch norm of the student, in training mode, treats boundary rows.
+            ``'update'``: by their own statistics, which also update the running ones, as in BSS;
+            ``'batch'``: by their own statistics, while the running ones are of clean rows alone;
+            ``'running'``: by the running statistics. A single row always has these. Defaults to
+            ``'update'``.
         teacher_compile (bool | dict): Whether to compile the teacher, while it is not trained,
             by :func:`torch.compile`, or the arguments of that. Defaults to False.
         data_preprocessor (dict | nn.Module, optional): As in MMPretrain, ``type`` may be left
@@ -100,7 +106,8 @@ class AMKD(SingleTeacherDistill):
         TypeError: If an argument is unknown.
         ValueError: If the checkpoint does not fit, the class counts differ, a head is for several
             labels or tasks or cannot be trained, a recorder waits for the loss of a teacher that is
-            not trained, settings beside ``cfg_path`` have no effect, or PyTorch cannot compile.
+            not trained, settings beside ``cfg_path`` have no effect, ``boundary_norm`` is unknown,
+            or PyTorch cannot compile.
     """
 
     def __init__(
@@ -113,6 +120,7 @@ class AMKD(SingleTeacherDistill):
         teacher_ckpt_strict: bool = True,
         teacher_eval: bool = True,
         teacher_compile: bool | dict = False,
+        boundary_norm: str = 'update',
         teacher_input_size: int | Sequence[int] | None = None,
         data_preprocessor: dict | nn.Module | None = None,
         **kwargs,
@@ -123,6 +131,7 @@ class AMKD(SingleTeacherDistill):
         for key, model in (('model.architecture', architecture), ('model.teacher', teacher)):
             if isinstance(model, dict):
                 check_cfg_path(key, model)
+        check_boundary_norm(boundary_norm)
         if teacher_ckpt:
             check_exists(teacher_ckpt)
         trained = kwargs.get('teacher_trainable', False)
@@ -168,6 +177,7 @@ class AMKD(SingleTeacherDistill):
         """What was changed so that the two networks go together."""
         for text in adaptations:
             print_log(text, logger='current')
+        self.boundary_norm = boundary_norm
         self.teacher_eval = teacher_eval and not self.teacher_trainable
         if self.teacher_eval:
             self.teacher.eval()
@@ -346,9 +356,10 @@ class AMKD(SingleTeacherDistill):
         """Losses of the student; by ``mode='loss'``, so that labels can be recorded."""
         trained = self.calculate_student_loss or self.student_trainable
         grad = torch.set_grad_enabled(trained and torch.is_grad_enabled())
-        # The clean rows have batch statistics as upstream has them, or none.
-        extra = bool(data_samples) and is_boundary(data_samples[0])
-        with grad, batch_norm_for(self.student, len(inputs) if extra else 0):
+        norm = nullcontext()
+        if data_samples and is_boundary(data_samples[0]):
+            norm = normalize_boundary_rows(self.student, self.boundary_norm, len(inputs))
+        with grad, norm:
             return self.student(inputs, data_samples, mode='loss')
 
     def _losses_without_records(self) -> list[str]:
@@ -395,20 +406,3 @@ class AMKD(SingleTeacherDistill):
 def has_sync_batch_norm(model: nn.Module) -> bool:
     """Whether a model has PyTorch's or MMCV's synchronised batch norm."""
     return any(type(module).__name__ == 'SyncBatchNorm' for module in model.modules())
-
-
-@contextmanager
-def batch_norm_for(model: nn.Module, num_rows: int) -> Iterator[None]:
-    """Let batch norm use its running statistics where the rows make none.
-
-    A single row has no batch statistics in a feature map of one pixel, which PyTorch refuses.
-    """
-    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-    norms = [m for m in model.modules() if num_rows == 1 and isinstance(m, kinds) and m.training]
-    for norm in norms:
-        norm.eval()
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.train()

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from inspect import signature
 
 from mmengine.hub import get_config
+from mmrazor.registry import TASK_UTILS
 from torch import nn
 
 from ..classifiers import find_outputs
@@ -38,6 +39,7 @@ def check_distiller(
     for side, model in (('student', student), ('teacher', teacher)):
         for name, recorder in (distiller.get(f'{side}_recorders') or {}).items():
             key = f'model.distiller.{side}_recorders.{name}'
+            check_recorder_type(recorder.get('type'), f'{key}.type')
             if recorder['type'] in OUTPUTS:
                 check_outputs(model, key)
             if recorder['type'] == 'Stages':
@@ -82,6 +84,14 @@ def check_distiller(
                     f'{key}.{argument}.connector',
                     'model.distiller.connectors',
                 )
+
+
+def check_recorder_type(name: str | None, key: str) -> None:
+    """Raise ``KeyError`` naming ``key`` unless there is such a recorder."""
+    # MMRazor adds the rest of the class's name.
+    if name is None or TASK_UTILS.get(f'{name}Recorder') is None:
+        known = [n.removesuffix('Recorder') for n in TASK_UTILS.module_dict if 'Recorder' in n]
+        require(str(name), known, key, "MMRazor's recorders")
 
 
 def check_outputs(model: nn.Module, key: str) -> None:

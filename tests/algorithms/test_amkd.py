@@ -346,6 +346,29 @@ def test_batch_norm_sees_clean_rows_first():
     assert not torch.allclose(found, norms[1])
 
 
+@pytest.mark.parametrize('choice', ['update', 'batch', 'running'])
+def test_boundary_norm(choice):
+    model = amkd(norm='BN', boundary_norm=choice).train()
+    inputs, samples = batch()
+    reference = copy.deepcopy(model.student)
+    reference(inputs[:7], mode='tensor')
+    after_clean = copy.deepcopy(reference.state_dict())
+    reference.train(choice != 'running')
+    logits = reference(inputs[7:], mode='tensor')
+    model.loss(inputs, samples)
+    torch.testing.assert_close(records(model, True, 'logits', 1), logits)
+    expected = reference.state_dict() if choice == 'update' else after_clean
+    assert_same(model.student.state_dict(), expected)
+    # The next step is as the first.
+    norm = model.student.backbone.bn1
+    assert norm.training and norm.track_running_stats
+
+
+def test_unknown_boundary_norm():
+    with pytest.raises(ValueError, match="model.boundary_norm must be one of .*'own'"):
+        amkd(boundary_norm='own')
+
+
 @pytest.mark.parametrize('num_boundary', [1, 2])
 def test_a_single_boundary_row_and_batch_norm_of_one_pixel(num_boundary):
     """PyTorch refuses the batch statistics of one value per channel."""

@@ -144,6 +144,11 @@ def test_the_correct_config_is_accepted_and_stays_as_it_was():
             ["loss_triplet.anchor.connector: 'wide' is not in model.distiller.connectors", 'widen'],
         ),
         (
+            'teacher_recorders.embedding.type',
+            'ModuleOutput',
+            ["embedding.type: 'ModuleOutput' is not in MMRazor's recorders", "'ModuleOutputs'"],
+        ),
+        (
             'loss_forward_mappings.loss_tripletts',
             dict(),
             ["loss_tripletts: 'loss_tripletts' is not in model.distiller.distill_losses"],

@@ -20,5 +20,10 @@ model = dict(
     )
 )
 
-# Boundary samples; all weights are constant.
-custom_hooks = [_base_.custom_hooks[0]]
+# Boundary samples, and both weights rise as in `logit_standardization.py`.
+rise = dict(type='mmrazor.LossWeightScheduleHook', policy='linear', end=1 / 12)
+custom_hooks = [
+    _base_.custom_hooks[0],
+    dict(rise, loss='loss_kl', start=9 / 20, stop=9.0),
+    dict(rise, loss='loss_boundary', start=4.5 / 20, stop=4.5),
+]

@@ -4,7 +4,7 @@ _base_ = ['./kd.py']
 model = dict(
     distiller=dict(
         connectors=dict(standardize=dict(type='LogitStandardizationConnector')),
-        # Published: temperature 2 and weight 9, constant.
+        # Published: temperature 2 and weight 9.
         distill_losses=dict(loss_kl=dict(tau=2, loss_weight=9.0)),
         loss_forward_mappings=dict(
             loss_kl=dict(
@@ -14,4 +14,15 @@ model = dict(
     )
 )
 
-custom_hooks = []
+# Ours: the weight rises over the first twelfth, as that of DKD. The logits of an untrained student
+# hardly vary, and z-scores divide by how much they do: gradients that can kill its units.
+custom_hooks = [
+    dict(
+        type='mmrazor.LossWeightScheduleHook',
+        loss='loss_kl',
+        policy='linear',
+        start=9 / 20,
+        stop=9.0,
+        end=1 / 12,
+    ),
+]
