@@ -166,3 +166,42 @@ def test_amkd_beside_a_loss(kind, index):
     # Without boundary rows the loss that reads them is skipped, and only that.
     losses = model.loss(inputs[:6], samples[:6])
     assert ('distill.loss_other' in losses) == (index == 0)
+
+
+@pytest.mark.parametrize(
+    'algorithm, base',
+    [('SingleTeacherDistill', 'kd'), ('OverhaulFeatureDistillation', 'ofd')],
+)
+def test_the_triplet_loss_in_an_algorithm_of_mmrazor(algorithm, base):
+    """Beside that algorithm's own losses, with the teacher's embeddings as positives."""
+    config = Config.fromfile(f'{CONFIGS}/{base}.py').model
+    distiller = config.distiller
+    for side in ('student', 'teacher'):
+        distiller[f'{side}_recorders'].embedding = dict(type='Embedding')
+    distiller.student_recorders.labels = dict(type='Labels')
+    distiller.distill_losses.loss_triplet = dict(type='TripletDistillLoss')
+    own, taught = (dict(recorder='embedding', from_student=side) for side in (True, False))
+    given = dict(recorder='labels', from_student=True)
+    distiller.loss_forward_mappings.loss_triplet = dict(
+        anchor=own, anchor_labels=given, reference=own, reference_labels=given, positive=taught
+    )
+    networks = dict(architecture=classifier(), teacher=classifier())
+    # OFD looks for batch norm, and its base for the depths of its pair.
+    for network, depth in zip(networks.values(), (8, 26), strict=True):
+        network['backbone'] = dict(type='CifarResNet', depth=depth)
+    model = MODELS.build(dict(config, **networks, type=algorithm)).train()
+
+    inputs, samples = batch(num_boundary=0)
+    losses = model.loss(inputs, samples)
+    embeddings = [
+        recorders.get_recorder('embedding').get_record_data().flatten(1)
+        for recorders in (model.distiller.student_recorders, model.distiller.teacher_recorders)
+    ]
+    labels = torch.cat([sample.gt_label for sample in samples])
+    own, taught = (torch.nn.functional.normalize(each, dim=1) for each in embeddings)
+    near = (own - taught).norm(dim=1)
+    far = [(own[i] - own[labels != labels[i]]).norm(dim=1).min() for i in range(len(own))]
+    expected = (near - torch.stack(far) + 0.3).clamp_min(0).mean()
+    torch.testing.assert_close(losses['distill.loss_triplet'], expected)
+    assert len([name for name in losses if name.startswith('distill.')]) > 1
+    assert torch.autograd.grad(expected, model.student.backbone.conv1.weight)[0].abs().sum() > 0
