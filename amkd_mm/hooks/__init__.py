@@ -4,10 +4,12 @@ from .augmented_sample_hook import AugmentedSampleHook
 from .boundary_sample_hook import BoundarySampleHook
 from .local_distribution_hook import LocalDistributionHook
 from .loss_weight_schedule_hook import LossWeightScheduleHook
+from .metric_algorithm_hook import MetricAlgorithmHook
 
 __all__ = [
     'AugmentedSampleHook',
     'BoundarySampleHook',
     'LocalDistributionHook',
     'LossWeightScheduleHook',
+    'MetricAlgorithmHook',
 ]
