@@ -9,4 +9,6 @@ default_hooks = dict(
     sync_buffers=dict(type='SyncBuffersHook'),
     # For metrics that compare student and teacher; does nothing without one.
     metric_algorithm=dict(type='mmrazor.MetricAlgorithmHook'),
+    # Pictures of boundary samples, set `enable=True` to draw them.
+    boundary_visualization=dict(type='mmrazor.BoundaryVisualizationHook', enable=False),
 )
