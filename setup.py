@@ -24,7 +24,7 @@ INSTALL_REQUIRES = [
     'setuptools<82',
     # The embedded Digits data; it also brings scipy, which MMRazor imports but does not declare.
     'scikit-learn',
-    'matplotlib',
+    'matplotlib>=3.7',
     'numpy',
 ]
 

@@ -6,17 +6,22 @@ from torch import Tensor
 Rows = tuple[Tensor, list[BaseDataElement]]
 
 
-def mark(data_sample: BaseDataElement, target: int, group: int = 1) -> BaseDataElement:
+def mark(
+    data_sample: BaseDataElement, target: int, group: int = 1, row: int | None = None
+) -> BaseDataElement:
     """Mark a data sample as appended, in its metainfo.
 
     Args:
         data_sample (BaseDataElement): Changed in place, and returned.
         target (int): The class that its image was moved towards; -1 for none.
         group (int): Which hook made it, from 1.
+        row (int, optional): The row of the batch that its image was made from. Defaults to None.
     """
     data_sample.set_metainfo(dict(is_boundary=True, boundary_target=target))
     if group != 1:
         data_sample.set_metainfo(dict(boundary_group=group))
+    if row is not None:
+        data_sample.set_metainfo(dict(boundary_row=row))
     return data_sample
 
 

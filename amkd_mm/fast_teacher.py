@@ -1,7 +1,8 @@
 """FastTeacher: the logits of a frozen teacher for less work."""
 
 import logging
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from copy import copy, deepcopy
 from itertools import product
 from typing import Any
@@ -170,15 +171,33 @@ def disable_checkpointing(model: nn.Module) -> bool:
     Returns:
         bool: Whether there was something to turn off.
     """
-    found = [
+    found = checkpointed(model)
+    for module, name in found:
+        setattr(module, name, False)
+    return bool(found)
+
+
+@contextmanager
+def without_checkpointing(*models: nn.Module) -> Iterator[None]:
+    """Disable activation checkpointing for a while, in models that are trained with it."""
+    found = [pair for model in models for pair in checkpointed(model)]
+    for module, name in found:
+        setattr(module, name, False)
+    try:
+        yield
+    finally:
+        for module, name in found:
+            setattr(module, name, True)
+
+
+def checkpointed(model: nn.Module) -> list[tuple[nn.Module, str]]:
+    """The modules that checkpoint activations, and the attribute that says so."""
+    return [
         (module, name)
         for module in model.modules()
         for name in CHECKPOINTING
         if getattr(module, name, None) is True
     ]
-    for module, name in found:
-        setattr(module, name, False)
-    return bool(found)
 
 
 def is_foldable(part: nn.Module) -> bool:

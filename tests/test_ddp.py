@@ -1,4 +1,4 @@
-"""AMKD on two processes against AMKD on one, and the random choices of the processes.
+"""AMKD and its metrics on two processes against one, and the random choices of the processes.
 
 Pytest runs this file as a script, which starts both processes of a distributed training.
 """
@@ -216,6 +216,53 @@ def train(
     return dict(gradients=gradients, drawn=spy.drawn, losses=losses, weights=weights)
 
 
+class Evaluations(Hook):
+    """Keeps the metrics of a validation, which MMRazor's loop does not return."""
+
+    def after_val_epoch(self, runner, metrics=None):
+        self.metrics = metrics
+
+
+def validate(folder, name, distributed):
+    """Validate on an odd number of images: one process gets one of them again."""
+    model, evaluations = make_amkd(), Evaluations()
+    images = Images(model.teacher, 1)
+    images.images = images.images[:7]
+    runner = Runner(
+        model=model,
+        work_dir=str(folder / name),
+        val_dataloader=dict(
+            batch_size=3,
+            num_workers=0,
+            dataset=images,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+        ),
+        val_cfg=dict(type='mmrazor.SingleTeacherDistillValLoop'),
+        val_evaluator=[
+            dict(type='ExpectedCalibrationError', collect_dir=str(folder / f'{name}-ece')),
+            *(
+                dict(type=kind, num_samples=5, collect_dir=str(folder / f'{name}-{kind}'))
+                for kind in ('BoundarySimilarity', 'Agreement')
+            ),
+        ],
+        custom_hooks=[dict(type='mmrazor.MetricAlgorithmHook'), evaluations],
+        default_hooks=dict(checkpoint=None, logger=None, timer=None),
+        default_scope='mmpretrain',
+        launcher='pytorch' if distributed else 'none',
+        env_cfg=dict(dist_cfg=dict(backend='gloo')),
+        cfg=dict(
+            model_wrapper_cfg=dict(
+                type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False
+            )
+        ),
+        randomness=dict(seed=0),
+        log_level='ERROR',
+        experiment_name=name,
+    )
+    runner.val()
+    return evaluations.metrics
+
+
 def work(rank, folder):
     """One process of two."""
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank))
@@ -230,6 +277,7 @@ def work(rank, folder):
     found = dict()
     if rank == 0:
         found['single'] = train(folder, 'single', False, BATCH_SIZE, everything)
+        found['metrics of one'] = validate(folder, 'one', False)
         found['plain'] = train(folder, 'plain', False, BATCH_SIZE, dict(attack=STAY, end=0))
         found['separate_single'] = train(
             folder, 'separate_single', False, BATCH_SIZE, everything, **apart
@@ -244,6 +292,7 @@ def work(rank, folder):
     # A parameter that one process uses, as where AMKD does not touch all, and one that none uses.
     gradients = [[None, torch.ones(1) if rank else None, None], [torch.ones(1), None, None]]
     found['used'] = find_used(gradients, torch.device('cpu'))
+    found['metrics of two'] = validate(folder, 'two', True)
     # Every image comes twice in a row, so both processes have the same ones.
     choices = dict(
         attack=STAY, num_samples=3, target='random', student_correct=False, keep_unreached=True
@@ -382,6 +431,15 @@ def test_synchronised_batch_norm_gets_boundary_samples_in_all_processes_or_in_no
     assert 'train/distill.loss_boundary' not in first['losses']
     for name, gradient in first['gradients'].items():
         assert torch.equal(gradient, second['gradients'][name])
+
+
+def test_metrics_of_two_processes_are_those_of_one(results):
+    one = results[0]['metrics of one']
+    assert one['agreement/boundary_images'] == 5
+    assert 0 < one['boundary_similarity/images'] < 5
+    assert 0 < one['agreement/clean'] < 100
+    for result in results:
+        assert result['metrics of two'] == pytest.approx(one, rel=1e-4)
 
 
 if __name__ == '__main__':

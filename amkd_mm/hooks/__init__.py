@@ -2,12 +2,16 @@
 
 from .augmented_sample_hook import AugmentedSampleHook
 from .boundary_sample_hook import BoundarySampleHook
+from .boundary_visualization_hook import BoundaryVisualizationHook
 from .local_distribution_hook import LocalDistributionHook
 from .loss_weight_schedule_hook import LossWeightScheduleHook
+from .metric_algorithm_hook import MetricAlgorithmHook
 
 __all__ = [
     'AugmentedSampleHook',
     'BoundarySampleHook',
+    'BoundaryVisualizationHook',
     'LocalDistributionHook',
     'LossWeightScheduleHook',
+    'MetricAlgorithmHook',
 ]

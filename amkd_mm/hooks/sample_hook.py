@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from .. import boundary_rows
 from ..classifiers import num_classes, to_logits
 from ..fast_teacher import FastTeacher, disable_checkpointing
+from ..image_batches import read_batch
 from ..pixel_space import PixelSpace
 from .training_span import Moment, check_moment, require_epochs, resolve
 
@@ -149,7 +150,7 @@ class SampleHook(Hook):
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Append samples to ``data_batch``, in place."""
         if not self.is_active(runner):
-            self.clear_log(runner)
+            self.log(runner, 0)
             return
         if runner.iter % self.interval:
             return
@@ -176,10 +177,9 @@ class SampleHook(Hook):
             made = self.make(space, pixels, inputs, labels, generator)
         self.append(data_batch, made)
 
-        scalars = dict(samples=len(made.rows), **made.scalars)
-        scalars['seconds'] = time.perf_counter() - started
-        for name, value in scalars.items():
-            runner.message_hub.update_scalar(f'train/{self.prefix}/{name}', value)
+        seconds = time.perf_counter() - started
+        share = len(made.rows) / len(labels)
+        self.log(runner, len(made.rows), share=share, **made.scalars, seconds=seconds)
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Take the samples out again, if nothing has preprocessed the batch."""
@@ -193,17 +193,21 @@ class SampleHook(Hook):
             handle.remove()
             self._appended = None
 
-    def clear_log(self, runner) -> None:
-        """Remove what only steps with samples log: a log repeats the last value."""
-        scalars, count = runner.message_hub.log_scalars, f'train/{self.prefix}/samples'
-        names = [name for name in scalars if name.startswith(f'train/{self.prefix}/')]
-        losses = []
-        if hasattr(self.algorithm, 'losses_of_group'):
-            losses = self.algorithm.losses_of_group(self.group)
-        for name in names + [f'train/distill.{loss}' for loss in losses]:
-            if name != count:
-                scalars.pop(name, None)
-        runner.message_hub.update_scalar(count, 0)
+    def log(self, runner, samples: int, share: float = 0.0, **scalars: float) -> None:
+        """Log a step, and remove what it has no value of: a log repeats the last value."""
+        found = {
+            f'train/{self.prefix}/{name}': value
+            for name, value in dict(samples=samples, share=share, **scalars).items()
+        }
+        logged = runner.message_hub.log_scalars
+        over = [name for name in logged if name.startswith(f'train/{self.prefix}/')]
+        if not samples and hasattr(self.algorithm, 'losses_of_group'):
+            over += [f'train/distill.{loss}' for loss in self.algorithm.losses_of_group(self.group)]
+        for name in over:
+            if name not in found:
+                logged.pop(name, None)
+        for name, value in found.items():
+            runner.message_hub.update_scalar(name, value)
 
     def is_active(self, runner) -> bool:
         """Whether this iteration is between ``begin`` and ``end`` of a distillation."""
@@ -218,27 +222,9 @@ class SampleHook(Hook):
 
     def read(self, data_batch: dict) -> tuple[Tensor, Tensor]:
         """Clean images (N, C, H, W), as they are, and labels (N,), on the model's device."""
-        if not isinstance(data_batch, dict) or not {'inputs', 'data_samples'} <= set(data_batch):
-            raise TypeError(
-                f'{self.name} needs batches with `inputs` and `data_samples`: end the '
-                "`train_pipeline` with dict(type='PackInputs')"
-            )
-        samples = data_batch['data_samples']
-        samples = [sample for sample in samples if not boundary_rows.is_boundary(sample)]
-        images = data_batch['inputs'][: len(samples)]
-        if not isinstance(images, Tensor):
-            shapes = {tuple(image.shape) for image in images}
-            if len(shapes) > 1:
-                raise TypeError(
-                    f'{self.name} needs images of one size in a batch, but got '
-                    f'{sorted(shapes)}: resize or crop them in the `train_pipeline`'
-                )
-            images = torch.stack(list(images))
-        labels = [sample.get('gt_label') for sample in samples]
-        if any(label is None or label.numel() != 1 for label in labels):
-            raise TypeError(f'{self.name} needs single-label samples, one `gt_label` each')
+        images, labels = read_batch(self.name, 'train_pipeline', data_batch)
         device = self.preprocessor.device
-        return images.to(device), torch.cat([label.reshape(1) for label in labels]).to(device)
+        return images.to(device), labels.to(device)
 
     def check_labels(self, labels: Tensor) -> None:
         """Raise ``ValueError`` for labels that the teacher has no class for."""
@@ -258,7 +244,7 @@ class SampleHook(Hook):
         else:
             appended = [*images, *made.pixels]
         copies = [
-            boundary_rows.mark(deepcopy(samples[row]), target, self.group)
+            boundary_rows.mark(deepcopy(samples[row]), target, self.group, row)
             for row, target in zip(made.rows, made.targets, strict=True)
         ]
         data_batch.update(inputs=appended, data_samples=[*samples, *copies])

@@ -2,8 +2,8 @@
 
 from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which people with colour blindness can tell apart.
-COLOURS = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#D55E00', '#56B4E9')
+from .colours import COLOURS
+
 MARKERS = 'osD^vP'
 
 

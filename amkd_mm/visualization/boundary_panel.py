@@ -1,19 +1,18 @@
 """Base samples, perturbations and boundary samples side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-ROWS = ('base sample', 'perturbation', 'boundary sample')
+from .colours import COLOURS
 
-
-def caption(
-    probabilities: np.ndarray, base: int, target: int, class_names: Sequence[str] | None
-) -> str:
-    """The probabilities of base and target class, a line each."""
-    names = class_names if class_names is not None else [str(i) for i in range(len(probabilities))]
-    return '\n'.join(f'p({names[i]}) = {probabilities[i]:.3f}' for i in (base, target))
+# Letters of a class name for which there is room.
+NAME_LENGTH = 14
+HEIGHTS = dict(image=1.5, bars=0.8)
+ROWS = ('image', 'bars', 'image', 'image', 'bars')
+TITLE = "Samples moved to the teacher's decision boundary"
 
 
 def draw_boundary_panel(
@@ -21,20 +20,23 @@ def draw_boundary_panel(
     moved: np.ndarray,
     bases: Sequence[int],
     targets: Sequence[int],
-    probabilities: np.ndarray,
-    moved_probabilities: np.ndarray,
+    probabilities: Mapping[str, np.ndarray],
+    moved_probabilities: Mapping[str, np.ndarray],
     class_names: Sequence[str] | None = None,
+    title: str = TITLE,
 ) -> Figure:
-    """Draw a column for each sample.
+    """Draw a column for each sample, and below its images the probabilities of both classes.
 
     Args:
         images (ndarray): Base samples, RGB, (N, H, W, 3), 0 to 255, N at least 1.
         moved (ndarray): Boundary samples, likewise.
         bases (Sequence[int]): Base classes.
         targets (Sequence[int]): Target classes.
-        probabilities (ndarray): The teacher's on the base samples, (N, K).
-        moved_probabilities (ndarray): The teacher's on the boundary samples, (N, K).
+        probabilities (Mapping[str, ndarray]): Name of a network to its probabilities of the base
+            samples, (N, K).
+        moved_probabilities (Mapping[str, ndarray]): The same of the boundary samples.
         class_names (Sequence[str], optional): K names. Defaults to the class indices.
+        title (str): Title of the figure.
 
     Returns:
         Figure: To be saved with ``savefig``.
@@ -44,24 +46,61 @@ def draw_boundary_panel(
     # One factor for all columns, so that they can be compared. Grey is no change.
     gain = 127 / max(np.abs(difference).max(), 1e-6)
     number = len(images)
-    figure = Figure(figsize=(1.7 * number + 0.6, 6.6), layout='constrained')
-    axes = figure.subplots(len(ROWS), number, squeeze=False)
+    heights = [HEIGHTS[row] for row in ROWS]
+    # Room for the title and the legend also above a single column.
+    width = max(1.7 * number + 0.7, 5.5)
+    figure = Figure(figsize=(width, sum(heights) + 1.9), layout='constrained')
+    axes = figure.subplots(len(ROWS), number, squeeze=False, height_ratios=heights)
     for column in range(number):
-        pictures = (images[column], 127 + gain * difference[column], moved[column])
+        classes = bases[column], targets[column]
+        names = [str(i) if class_names is None else class_names[i] for i in classes]
+        names = [n if len(n) <= NAME_LENGTH else n[: NAME_LENGTH - 1] + '…' for n in names]
+        base, base_bars, perturbation, boundary, boundary_bars = axes[:, column]
+        base.set_title(f'{names[0]}\n→ {names[1]}', fontsize=9)
+        show(base, images[column])
+        show(perturbation, 127 + gain * difference[column])
+        show(boundary, moved[column])
         length = np.linalg.norm(difference[column])
-        captions = (
-            caption(probabilities[column], bases[column], targets[column], class_names),
-            f'L2 = {length:.0f}\n(values 0 to 255)',
-            caption(moved_probabilities[column], bases[column], targets[column], class_names),
-        )
-        for row, (picture, text) in enumerate(zip(pictures, captions, strict=True)):
-            axis = axes[row, column]
-            axis.imshow(picture.clip(0, 255).round().astype(np.uint8), interpolation='nearest')
-            axis.set_xticks([])
-            axis.set_yticks([])
-            axis.set_xlabel(text, fontsize=9)
-            if column == 0:
-                name = f'{ROWS[row]}\n(x {gain:.1f})' if row == 1 else ROWS[row]
-                axis.set_ylabel(name, fontsize=10)
-    figure.suptitle("Samples moved to the teacher's decision boundary; its probabilities below")
+        perturbation.set_xlabel(f'L2 = {length:.0f}', fontsize=8)
+        for axis, found in ((base_bars, probabilities), (boundary_bars, moved_probabilities)):
+            values = {name: found[name][column][list(classes)] for name in found}
+            draw_bars(axis, values, names)
+
+    for axis, name in zip(
+        axes[:, 0],
+        (
+            'base sample',
+            'probability',
+            f'perturbation\n(x {gain:.1f}; L2 of\nvalues 0 to 255)',
+            'boundary sample',
+            'probability',
+        ),
+        strict=True,
+    ):
+        axis.set_ylabel(name, fontsize=9)
+    figure.suptitle(title, fontsize=11)
+    handles = axes[1, 0].containers
+    figure.legend(handles=handles, loc='outside lower center', ncols=len(handles), fontsize=9)
     return figure
+
+
+def show(axis: Axes, picture: np.ndarray) -> None:
+    """Show an image, (H, W, 3), 0 to 255, without ticks."""
+    axis.imshow(picture.clip(0, 255).round().astype(np.uint8), interpolation='nearest')
+    axis.set_xticks([])
+    axis.set_yticks([])
+
+
+def draw_bars(axis: Axes, values: dict[str, np.ndarray], names: Sequence[str]) -> None:
+    """Draw the probabilities of some classes, a colour a network."""
+    places, width = np.arange(len(names)), 0.8 / len(values)
+    for index, (network, probabilities) in enumerate(values.items()):
+        offset = (index - (len(values) - 1) / 2) * width
+        colour = COLOURS[index % len(COLOURS)]
+        bars = axis.bar(places + offset, probabilities, width, color=colour, label=network)
+        axis.bar_label(bars, fmt='%.2f', fontsize=7)
+    axis.set_xticks(places, names, fontsize=7)
+    axis.set_ylim(0, 1.3)  # Room for the numbers
+    axis.set_yticks([0, 0.5, 1])
+    axis.tick_params(axis='y', labelsize=7)
+    axis.spines[['top', 'right']].set_visible(False)

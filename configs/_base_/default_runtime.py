@@ -7,4 +7,8 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
     # Averages batch norm statistics over processes before validation.
     sync_buffers=dict(type='SyncBuffersHook'),
+    # For metrics that compare student and teacher; does nothing without one.
+    metric_algorithm=dict(type='mmrazor.MetricAlgorithmHook'),
+    # Pictures of boundary samples, set `enable=True` to draw them.
+    boundary_visualization=dict(type='mmrazor.BoundaryVisualizationHook', enable=False),
 )

@@ -350,6 +350,7 @@ def test_rows_lie_on_the_boundary_of_the_teacher(kind, collate, tmp_path):
     assert isinstance(step.batch['inputs'], torch.Tensor) == (collate == 'default_collate')
     assert len(step.rows) == len(set(step.rows)) >= 8
     assert logged(runner, 'samples') == [len(step.rows)]
+    assert logged(runner, 'share') == [len(step.rows) / len(labels)]
     assert logged(runner, 'reached') == [pytest.approx(len(step.rows) / 12)]
     assert logged(runner, 'seconds')[0] > 0
 
@@ -365,6 +366,7 @@ def test_rows_lie_on_the_boundary_of_the_teacher(kind, collate, tmp_path):
     gaps, lengths = [], []
     for i, (row, target) in enumerate(zip(step.rows, step.targets, strict=True)):
         assert step.boundary[i].gt_label.tolist() == [labels[row]]
+        assert step.boundary[i].boundary_row == row
         assert target != labels[row]
         gaps.append(abs(probabilities[i, labels[row]] - probabilities[i, target]).item())
         lengths.append((ends[i] - starts[i]).square().sum().sqrt().item())
@@ -930,6 +932,32 @@ def test_the_log_says_when_there_are_no_more(tmp_path):
     )
     # The log of a Runner shows the last value.
     assert logged(runner, 'samples') == [0, 16, 0]
+    assert logged(runner, 'share') == [0, 1, 0]
+
+
+def test_a_step_without_samples_does_not_log_those_of_the_step_before(tmp_path):
+    """The curves of gap and boundary loss would show values of samples that are not there."""
+    seen = []
+
+    class Watch(Late):
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            scalars = runner.message_hub.log_scalars
+            seen.append({name: scalars[name].current() for name in scalars})
+
+    # Of the second batch all labels are wrong, so that nothing is attacked.
+    images, labels = images_and_labels(count=32)
+    labels[16:] = [(label + 1) % NUM_CLASSES for label in labels[16:]]
+    options = dict(attack=SEARCH, student_correct=False)
+    train(amkd(), options, tmp_path, Images(images, labels), late=Watch())
+    first, second = seen
+    assert first['train/boundary/samples'] > 0 and first['train/boundary/share'] > 0
+    of_samples = {'train/boundary/reached', 'train/boundary/gap', 'train/boundary/l2'}
+    of_samples.add('train/distill.loss_boundary')
+    assert of_samples <= set(first)
+    assert second['train/boundary/samples'] == second['train/boundary/attacked'] == 0
+    assert second['train/boundary/share'] == 0
+    assert not of_samples & set(second)
+    assert 'train/distill.loss_kl' in second
 
 
 # --- Resuming -------------------------------------------------------------------------------------

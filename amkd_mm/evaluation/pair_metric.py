@@ -1,0 +1,143 @@
+"""PairMetric: a metric of what student and teacher do near the boundary, not of predictions."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from mmengine.dist import get_dist_info
+from mmengine.evaluator import BaseMetric
+from torch import Tensor, nn
+
+from ..attacks import build_attack
+from ..attacks.base import Bounds, Model
+from ..fast_teacher import without_checkpointing
+from ..hooks.sample_hook import ask
+from ..image_batches import read_batch
+from ..pixel_space import PixelSpace
+
+
+class PairMetric(BaseMetric):
+    """Asks student and teacher about some of the images that are evaluated.
+
+    A metric sees predictions and batches, but no network. ``MetricAlgorithmHook``, which the
+    configs of this project have, gives it the algorithm before an evaluation. It then measures
+    once: MMRazor's validation of the teacher, which follows that of the student, has nothing to
+    add.
+
+    The images are drawn once for all, with a seed of their own: each evaluation has the same
+    ones, on any number of processes, if they get the images in turn as from MMEngine's
+    ``DefaultSampler``. Both networks are asked in full precision, about images as the student
+    gets them.
+
+    Args:
+        num_samples (int): Most images, at least 1. Defaults to 1000.
+        attack (dict, optional): Config of a boundary attack in ``mmrazor.registry.TASK_UTILS``.
+            Defaults to None, ``dict(type='BoundarySearch')``.
+        **kwargs: ``collect_device``, ``collect_dir`` and ``prefix`` of ``BaseMetric``.
+
+    Raises:
+        KeyError: If there is no such attack.
+        ValueError: If ``num_samples`` is below 1.
+        TypeError: If the model has no teacher and student, nothing gives it to the metric, or the
+            images are not as MMPretrain's datasets and preprocessors give them.
+    """
+
+    def __init__(self, num_samples: int = 1000, attack: dict | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if num_samples < 1:
+            raise ValueError(f'{self.name}: num_samples must be at least 1, not {num_samples}')
+        self.num_samples = num_samples
+        self.attack = build_attack(attack or dict(type='BoundarySearch'))
+        self._algorithm: nn.Module | None = None
+        self._was_given = False
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return type(self).__name__
+
+    @abstractmethod
+    def compare(
+        self, teacher: Model, student: Model, inputs: Tensor, labels: Tensor, bounds: Bounds
+    ) -> list[tuple]:
+        """Compare both networks on some images.
+
+        Args:
+            teacher (Callable): Maps inputs to the teacher's logits, (N, K), differentiable.
+            student (Callable): The same of the student.
+            inputs (Tensor): Normalised images, (N, C, H, W).
+            labels (Tensor): Labels, (N,).
+            bounds (tuple): Lowest and highest inputs that are images.
+
+        Returns:
+            list[tuple]: What to keep of each image; an empty tuple for nothing.
+        """
+
+    def receive_algorithm(self, algorithm: nn.Module, size: int) -> None:
+        """Begin an evaluation.
+
+        Args:
+            algorithm (nn.Module): Has a ``teacher``, a ``student`` and a ``data_preprocessor``.
+            size (int): Number of images.
+        """
+        if not hasattr(algorithm, 'teacher') or not hasattr(algorithm, 'student'):
+            raise TypeError(
+                f'{self.name} compares a student with its teacher, but {type(algorithm).__name__} '
+                f'has not got both: take {self.name} out of `val_evaluator` and `test_evaluator`, '
+                "or use an algorithm such as model=dict(type='AMKD', ...)"
+            )
+        self._algorithm, self._was_given = algorithm, True
+        drawn = torch.randperm(size, generator=torch.Generator().manual_seed(0))
+        self._drawn = set(drawn[: self.num_samples].tolist())
+        self._position, self._stride = get_dist_info()
+        self._checked = False
+        self.results.clear()  # An evaluation before may have failed.
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Compare the networks on those images of the batch that were drawn."""
+        if not self._was_given:
+            raise TypeError(
+                f'{self.name} was not given the networks: add '
+                "dict(type='mmrazor.MetricAlgorithmHook') to `custom_hooks`"
+            )
+        if self._algorithm is None:
+            return
+        number = len(data_samples)
+        positions = range(self._position, self._position + number * self._stride, self._stride)
+        self._position = positions.stop
+        rows = [row for row, position in enumerate(positions) if position in self._drawn]
+        # One of each image: processes put theirs together in turn, and drop None.
+        found: list[tuple] = [()] * number
+        if rows:
+            compared = self._compare_rows(data_batch, rows)
+            for row, result in zip(rows, compared, strict=True):
+                found[row] = result
+        self.results.extend(found)
+
+    def _compare_rows(self, data_batch: dict, rows: list[int]) -> list[tuple]:
+        """Compare the networks on some rows of a batch."""
+        algorithm = self._algorithm
+        pixels, labels = read_batch(self.name, 'test_pipeline', data_batch)
+        device = algorithm.data_preprocessor.device
+        pixels, labels = pixels[rows].to(device), labels[rows].to(device)
+        space = PixelSpace(algorithm.data_preprocessor)
+        if not self._checked:
+            space.check(pixels)
+            self._checked = True
+
+        def answer(network: nn.Module, inputs: Tensor) -> Tensor:
+            return ask(network, space.pad(inputs))
+
+        networks = algorithm.teacher, algorithm.student
+        with without_checkpointing(*networks):
+            asked = (partial(answer, network) for network in networks)
+            return self.compare(*asked, space.normalize(pixels), labels, space.bounds)
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """The metrics of this evaluation; none of that of the teacher alone."""
+        if self._was_given and self._algorithm is None:
+            return {}
+        self._algorithm = None
+        return super().evaluate(size)

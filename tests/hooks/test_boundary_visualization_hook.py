@@ -1,0 +1,338 @@
+"""BoundaryVisualizationHook in real Runners: what it draws, when, and what it leaves as it was."""
+
+import copy
+import itertools
+import random
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import BaseModule
+from mmengine.registry import VISBACKENDS
+from mmengine.runner import Runner
+from mmengine.visualization import BaseVisBackend
+from mmpretrain.models import ImageClassifier
+from mmpretrain.structures import DataSample
+from torch import nn
+
+from amkd_mm.algorithms import AMKD
+from amkd_mm.hooks import boundary_visualization_hook
+from amkd_mm.hooks.boundary_visualization_hook import BoundaryVisualizationHook
+
+NUM_CLASSES = 4
+PREPROCESSORS = dict(
+    rgb=dict(mean=[120.0, 130.0, 110.0], std=[60.0, 70.0, 80.0], to_rgb=False),
+    bgr=dict(mean=[120.0, 130.0, 110.0], std=[60.0, 70.0, 80.0], to_rgb=True),
+    gray=dict(mean=[120.0], std=[60.0], to_rgb=False),
+)
+PRODUCER = dict(
+    type='mmrazor.BoundarySampleHook',
+    attack=dict(type='BoundarySearch'),
+    num_samples=5,
+    student_correct=False,
+)
+# Ends where it started, so that no sample is moved.
+STAY = dict(type='BSSAttack', num_steps=1, step_size=1e-6)
+RUNS = itertools.count()
+
+
+@VISBACKENDS.register_module()
+class Memory(BaseVisBackend):
+    """Keeps what it is given."""
+
+    def __init__(self, save_dir):
+        super().__init__(save_dir)
+        self.images, self.scalars = [], []
+
+    def _init_env(self):
+        pass
+
+    @property
+    def experiment(self):
+        return self
+
+    def add_image(self, name, image, step=0, **kwargs):
+        self.images.append((name, image, step))
+
+    def add_scalars(self, scalar_dict, step=0, file_path=None, **kwargs):
+        self.scalars.append(scalar_dict)
+
+
+class Backbone(BaseModule):
+    """Batch norm and dropout: what asking a network once more would change in training mode."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.3), nn.Flatten()
+        )
+
+    def forward(self, inputs):
+        return (self.layers(inputs),)
+
+
+def classifier(kind, seed):
+    torch.manual_seed(seed)
+    model = ImageClassifier(
+        backbone=Backbone(1 if kind == 'gray' else 3),
+        head=dict(
+            _scope_='mmpretrain', type='LinearClsHead', num_classes=NUM_CLASSES, in_channels=288
+        ),
+    )
+    nn.init.normal_(model.head.fc.weight, std=0.3)
+    # Or the Runner would draw new weights.
+    model._is_init = True
+    return model
+
+
+def make_amkd(kind):
+    def mapping(index):
+        return dict(
+            preds_S=dict(recorder='logits', from_student=True, record_idx=index),
+            preds_T=dict(recorder='logits', from_student=False, record_idx=index),
+        )
+
+    logits = dict(logits=dict(type='Logits'))
+    return AMKD(
+        teacher=classifier(kind, 0),
+        architecture=classifier(kind, 1),
+        data_preprocessor=dict(
+            _scope_='mmpretrain', type='ClsDataPreprocessor', **PREPROCESSORS[kind]
+        ),
+        distiller=dict(
+            _scope_='mmrazor',
+            type='ConfigurableDistiller',
+            student_recorders=logits,
+            teacher_recorders=logits,
+            distill_losses=dict(
+                loss_kl=dict(type='KLDivergence'), loss_boundary=dict(type='KLDivergence')
+            ),
+            loss_forward_mappings=dict(loss_kl=mapping(0), loss_boundary=mapping(1)),
+        ),
+    )
+
+
+class Images(torch.utils.data.Dataset):
+    """Images that the teacher classifies correctly, because it made the labels."""
+
+    metainfo = dict(classes=('ant', 'bee', 'cow', 'dog'))
+
+    def __init__(self, model, channels):
+        generator = torch.Generator().manual_seed(0)
+        images = torch.randint(0, 256, (24, channels, 8, 8), generator=generator)
+        self.images = images.to(torch.uint8)
+        inputs = model.data_preprocessor(dict(inputs=self.images), False)['inputs']
+        with torch.no_grad():
+            self.labels = model.teacher.eval()(inputs, mode='tensor').argmax(1).tolist()
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        sample = DataSample(metainfo=dict(sample_idx=index)).set_gt_label(self.labels[index])
+        return dict(inputs=self.images[index], data_samples=sample)
+
+
+def train(tmp_path, kind='rgb', epochs=1, producers=(PRODUCER,), hooks=(), **options):
+    """Train in a Runner; returns it and its back end."""
+    model = make_amkd(kind)
+    drawer = dict(type='mmrazor.BoundaryVisualizationHook', enable=True)
+    runner = Runner(
+        model=model,
+        work_dir=str(tmp_path),
+        train_dataloader=dict(
+            batch_size=12,
+            num_workers=0,
+            dataset=Images(model, 1 if kind == 'gray' else 3),
+            sampler=dict(type='DefaultSampler', shuffle=True),
+        ),
+        train_cfg=options.pop('train_cfg', dict(by_epoch=True, max_epochs=epochs)),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.05)),
+        custom_hooks=[{**drawer, **options}, *producers, *hooks],
+        default_hooks=dict(checkpoint=None, logger=dict(type='LoggerHook', interval=1)),
+        visualizer=dict(
+            type='mmpretrain.UniversalVisualizer',
+            vis_backends=[dict(type='Memory'), dict(type='LocalVisBackend')],
+            name=f'visualizer_{next(RUNS)}',
+        ),
+        default_scope='mmpretrain',
+        randomness=dict(seed=0),
+        log_level='ERROR',
+        experiment_name=f'{tmp_path.name}_{next(RUNS)}',
+    )
+    runner.train()
+    return runner, runner.visualizer.get_backend('Memory')
+
+
+class Watch(Hook):
+    """What the networks say of the first batch with boundary samples, in ways of its own."""
+
+    priority = 'VERY_LOW'
+
+    def __init__(self):
+        self.found = None
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        samples = data_batch['data_samples']
+        marked = [i for i, sample in enumerate(samples) if sample.get('is_boundary', False)]
+        if self.found is not None or not marked:
+            return
+        rows = {s.sample_idx: i for i, s in enumerate(samples) if i not in marked}
+        model = copy.deepcopy(runner.model)
+        model.eval()
+        self.found = []
+        for indices in ([rows[samples[i].sample_idx] for i in marked], marked):
+            images = [data_batch['inputs'][i].clone() for i in indices]
+            inputs = model.data_preprocessor(dict(inputs=images), False)['inputs']
+            with torch.no_grad():
+                answers = {
+                    name: getattr(model, name)(inputs, mode='tensor').softmax(1).numpy()
+                    for name in ('teacher', 'student')
+                }
+            self.found.append((torch.stack(images).float().numpy(), answers))
+        self.labels = [int(samples[i].gt_label) for i in marked]
+        self.targets = [samples[i].boundary_target for i in marked]
+
+
+@pytest.mark.parametrize('kind', PREPROCESSORS)
+def test_draws_what_the_training_is_fed(kind, tmp_path, monkeypatch):
+    drawn, watch = [], Watch()
+    draw = boundary_visualization_hook.draw_boundary_panel
+
+    def spy(*args, **kwargs):
+        drawn.append((args, kwargs))
+        return draw(*args, **kwargs)
+
+    monkeypatch.setattr(boundary_visualization_hook, 'draw_boundary_panel', spy)
+    runner, backend = train(tmp_path, kind, hooks=[watch], num_samples=3)
+    ((args, kwargs),) = drawn
+    images, moved, bases, targets, before, after, names = args
+    for shown, answers, (pixels, expected) in zip(
+        (images, moved), (before, after), watch.found, strict=True
+    ):
+        assert len(pixels) > 3
+        # RGB of each: reversed where the network gets them reversed, three times the same of gray.
+        order = dict(rgb=[0, 1, 2], bgr=[2, 1, 0], gray=[0, 0, 0])[kind]
+        np.testing.assert_array_equal(shown, pixels[:3, order].transpose(0, 2, 3, 1))
+        for name in ('teacher', 'student'):
+            np.testing.assert_allclose(answers[name], expected[name][:3], atol=1e-5)
+    assert (bases, targets) == (watch.labels[:3], watch.targets[:3])
+    assert names == Images.metainfo['classes']
+    assert kwargs['title'] == 'Boundary samples, epoch 1 of 1, iteration 1'
+
+    ((name, image, step),) = backend.images
+    assert (name, step) == ('boundary_samples', 1)
+    assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+    assert len(list(tmp_path.glob('*/vis_data/vis_image/boundary_samples_1.png'))) == 1
+
+
+@pytest.mark.parametrize(
+    ('options', 'expected'),
+    [
+        (dict(), [1, 2, 3, 4]),
+        (dict(interval=2), [2, 4]),
+        (dict(enable=False), []),
+        (dict(producers=[dict(PRODUCER, end=0.5)]), [1, 2]),
+        (dict(producers=[dict(PRODUCER, begin=3)]), [4]),
+    ],
+)
+def test_epochs_with_a_picture(options, expected, tmp_path):
+    _, backend = train(tmp_path, epochs=4, **options)
+    assert [step for _, _, step in backend.images] == expected
+
+
+def test_says_that_no_sample_could_be_moved(tmp_path, monkeypatch):
+    said = []
+    draw = boundary_visualization_hook.draw_notice
+    monkeypatch.setattr(
+        boundary_visualization_hook,
+        'draw_notice',
+        lambda title, text: said.append(f'{title}: {text}') or draw(title, text),
+    )
+    _, backend = train(tmp_path, epochs=2, producers=[dict(PRODUCER, attack=STAY)])
+    assert said == [
+        f'Boundary samples, epoch {epoch} of 2: '
+        "No sample could be moved to the teacher's decision boundary."
+        for epoch in (1, 2)
+    ]
+    assert [step for _, _, step in backend.images] == [1, 2]
+    # There are letters in it, and nothing at the edge.
+    for _, image, _ in backend.images:
+        assert (image < 128).any() and (image[:, [0, -1]] == 255).all()
+
+
+def test_appended_rows_of_other_hooks_are_not_drawn(tmp_path):
+    augment = dict(type='mmrazor.AugmentedSampleHook', transforms=[dict(type='RandomFlip')])
+    augment['transforms'][0].update(prob=1.0)
+    _, backend = train(tmp_path, producers=[dict(PRODUCER, attack=STAY), augment])
+    # The notice is lower than any panel.
+    assert [image.shape[0] < 200 for _, image, _ in backend.images] == [True]
+
+
+def test_the_training_is_the_same_with_and_without(tmp_path):
+    found = []
+    for enable in (True, False):
+        (tmp_path / str(enable)).mkdir()
+        figures = plt.get_fignums()
+        runner, backend = train(tmp_path / str(enable), epochs=3, enable=enable)
+        assert len(backend.images) == 3 * enable
+        assert plt.get_fignums() == figures
+        losses = [scalars.get('loss') for scalars in backend.scalars]
+        states = torch.get_rng_state(), np.random.get_state()[1], random.getstate()
+        modes = [module.training for module in runner.model.modules()]
+        gradients = [p.grad is None for p in runner.model.parameters()]
+        found.append((runner.model.state_dict(), losses, states, modes, gradients))
+    (first, *others), (second, *same) = found
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert others[0] == same[0] and len(set(others[0])) > 3
+    assert torch.equal(others[1][0], same[1][0])
+    assert np.array_equal(others[1][1], same[1][1]) and others[1][2] == same[1][2]
+    assert others[2:] == same[2:]
+
+
+def test_only_the_first_process_asks_and_draws(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(boundary_visualization_hook, 'ask', lambda *args: asked.append(args))
+    monkeypatch.setattr('mmengine.dist.utils.is_main_process', lambda *_: False)
+    train(tmp_path)
+    assert not asked
+    assert not list(tmp_path.glob('*/vis_data/vis_image/*'))
+
+
+def test_what_it_cannot_draw_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="dict\\(type='mmrazor.BoundarySampleHook', ...\\)"):
+        train(tmp_path, producers=[])
+    with pytest.raises(ValueError, match='BoundaryVisualizationHook counts epochs'):
+        train(tmp_path, train_cfg=dict(by_epoch=False, max_iters=2))
+    # Disabled it may stand in any config.
+    train(tmp_path, producers=[], enable=False)
+    train(tmp_path, train_cfg=dict(by_epoch=False, max_iters=2), enable=False)
+    for options in (dict(interval=0), dict(num_samples=0)):
+        with pytest.raises(ValueError, match='must be at least 1'):
+            BoundaryVisualizationHook(**options)
+
+
+def test_all_curves_reach_the_back_ends_and_end_with_their_samples(tmp_path):
+    schedule = dict(type='mmrazor.LossWeightScheduleHook', policy='linear', start=2.0, stop=0.0)
+    schedule = dict(schedule, loss='loss_boundary', end=0.5)
+    producer = dict(PRODUCER, end=0.5)
+    _, backend = train(tmp_path, epochs=2, producers=[producer, schedule], enable=False)
+    curves = [scalars for scalars in backend.scalars if 'loss' in scalars]
+    of_samples = {f'boundary/{name}' for name in ('attacked', 'reached', 'gap', 'l2', 'seconds')}
+    of_samples |= {'distill.loss_boundary'}
+    always = {'boundary/samples', 'boundary/share', 'weight/loss_boundary', 'distill.loss_kl'}
+    always |= {'student.loss', 'loss'}
+    # Two steps in each of two epochs
+    assert len(curves) == 4
+    for scalars in curves[:2]:
+        assert always | of_samples <= set(scalars)
+        assert scalars['boundary/samples'] == 5 and scalars['boundary/share'] == 5 / 12
+    for scalars in curves[2:]:
+        assert always <= set(scalars) and not of_samples & set(scalars)
+        assert scalars['boundary/samples'] == scalars['boundary/share'] == 0
+    # MMEngine averages it over the last steps, as all that has `loss` in its name.
+    weights = [scalars['weight/loss_boundary'] for scalars in curves]
+    assert weights == pytest.approx([2, 2, 4 / 3, 1])
