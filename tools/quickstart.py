@@ -112,8 +112,8 @@ def draw_samples(runner: Runner, path: Path) -> float:
         space.to_pixels(result.inputs[shown]).permute(0, 2, 3, 1).numpy(),
         labels[shown].tolist(),
         runner_up[shown].tolist(),
-        logits[shown].softmax(1).numpy(),
-        result.logits[shown].softmax(1).numpy(),
+        dict(teacher=logits[shown].softmax(1).numpy()),
+        dict(teacher=result.logits[shown].softmax(1).numpy()),
         dataset.metainfo['classes'],
     )
     figure.savefig(path, dpi=150)

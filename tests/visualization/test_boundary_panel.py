@@ -16,7 +16,10 @@ def test_shows_samples_perturbations_and_probabilities(tmp_path):
     after = np.array([[0.49, 0.51, 0.0], [0.505, 0.0, 0.495]])
 
     names = ('cat', 'dog', 'frog')
-    figure = draw_boundary_panel(images, moved, [0, 2], [1, 0], before, after, names)
+    before, after = (dict(teacher=p, student=p[:, ::-1]) for p in (before, after))
+    figure = draw_boundary_panel(
+        images, moved, [0, 2], [1, 0], before, after, names, reached=[False, True]
+    )
 
     axes = np.array(figure.axes).reshape(3, 2)
     pictures = [[axis.images[0].get_array() for axis in row] for row in axes]
@@ -30,15 +33,21 @@ def test_shows_samples_perturbations_and_probabilities(tmp_path):
     assert (pictures[1][0][unchanged] == 127).all()
 
     texts = [[axis.get_xlabel() for axis in row] for row in axes]
-    assert texts[0][0] == 'p(cat) = 0.900\np(dog) = 0.100'
-    assert texts[2][1] == 'p(frog) = 0.495\np(cat) = 0.505'
+    lines = [[line.split() for line in row[0].splitlines()] for row in (texts[0], texts[2])]
+    head = ['teacher', 'student']
+    assert lines[0] == [head, ['p(cat)', '0.900', '0.000'], ['p(dog)', '0.100', '0.100']]
+    # The first sample stayed outside.
+    assert lines[1][3] == ['not', 'moved', 'into', 'dog']
+    second = [line.split() for line in texts[2][1].splitlines()]
+    assert second == [head, ['p(frog)', '0.495', '0.505'], ['p(cat)', '0.505', '0.495']]
     assert texts[1][0].startswith('L2 = 50')
     figure.savefig(tmp_path / 'panel.png')  # Needs no screen.
 
 
 def test_no_change_is_grey():
     images = np.zeros((1, 4, 4, 3))
-    probabilities = np.array([[1.0, 0.0]])
+    probabilities = dict(teacher=np.array([[1.0, 0.0]]))
     figure = draw_boundary_panel(images, images, [0], [1], probabilities, probabilities)
     assert (figure.axes[1].images[0].get_array() == 127).all()
-    assert figure.axes[0].get_xlabel() == 'p(0) = 1.000\np(1) = 0.000'
+    words = figure.axes[0].get_xlabel().split()
+    assert words == ['teacher', 'p(0)', '1.000', 'p(1)', '0.000']
