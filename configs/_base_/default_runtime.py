@@ -8,3 +8,10 @@ default_hooks = dict(
     # Averages batch norm statistics over processes before validation.
     sync_buffers=dict(type='SyncBuffersHook'),
 )
+
+# As MMPretrain's, but for the `_scope_` that inheriting from it adds and its tools do not expect.
+visualizer = dict(
+    _delete_=True,
+    type='mmpretrain.UniversalVisualizer',
+    vis_backends=[dict(type='LocalVisBackend')],
+)
