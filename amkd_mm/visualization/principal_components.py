@@ -16,7 +16,8 @@ def principal_components(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     centered = samples - samples.mean(0)
     _, deviations, components = np.linalg.svd(centered, full_matrices=False)
-    components = components[:2]
+    # What is left to rounding would fill the picture as well as a real one.
+    components = components[:2][deviations[:2] > 1e-10 * deviations[0]]
     largest = np.abs(components).argmax(1)[:, None]
     components = components * np.sign(np.take_along_axis(components, largest, 1))
     missing = 2 - len(components)

@@ -33,6 +33,7 @@ def test_by_hand():
     steps = np.array([-2.0, 0.0, 1.0, 1.0])
     found, shares = principal_components(steps[:, None] * (0, 3, 4) + (1, 1, 1))
     np.testing.assert_allclose(found, np.stack([5 * steps, 0 * steps], 1), atol=1e-12)
+    assert not found[:, 1].any()
     np.testing.assert_allclose(shares, (1, 0), atol=1e-12)
 
 
