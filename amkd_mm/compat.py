@@ -6,11 +6,12 @@ no installed file, and each repair says which upstream symptom it removes.
 
 import importlib
 import importlib.util
+import inspect
 import os.path as osp
 import sys
 import types
 import warnings
-from functools import partial
+from functools import partial, wraps
 from pickle import UnpicklingError
 
 import mmengine.utils
@@ -402,3 +403,27 @@ def _add_model_prefix(state_dict, prefix, *_):
     if not all(key.startswith(inner) for key in own):
         for key in own:
             state_dict[inner + key[len(prefix) :]] = state_dict.pop(key)
+
+
+# --- MMPretrain's browse_dataset ------------------------------------------------------------------
+
+
+def crop_figures_without_renderer():
+    """Let ``adjust_bbox`` find the renderer itself, as before matplotlib 3.11.
+
+    MMPretrain's ``browse_dataset`` calls it without one: ``TypeError: adjust_bbox() missing 1
+    required positional argument: 'renderer'``. Not part of :func:`apply`, because only that tool
+    needs it.
+    """
+    from matplotlib import _tight_bbox
+
+    adjust_bbox = _tight_bbox.adjust_bbox
+    if inspect.signature(adjust_bbox).parameters.get('renderer') is None:
+        return
+
+    @wraps(adjust_bbox)
+    def adjust(fig, bbox_inches, renderer=None, fixed_dpi=None):
+        renderer = fig.canvas.get_renderer() if renderer is None else renderer
+        return adjust_bbox(fig, bbox_inches, renderer, fixed_dpi)
+
+    _tight_bbox.adjust_bbox = adjust

@@ -6,10 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .class_style import short_name
 from .colours import COLOURS
 
-# Letters of a class name for which there is room.
-NAME_LENGTH = 14
 HEIGHTS = dict(image=1.5, bars=0.8)
 ROWS = ('image', 'bars', 'image', 'image', 'bars')
 TITLE = "Samples moved to the teacher's decision boundary"
@@ -23,6 +22,7 @@ def draw_boundary_panel(
     probabilities: Mapping[str, np.ndarray],
     moved_probabilities: Mapping[str, np.ndarray],
     class_names: Sequence[str] | None = None,
+    reached: Sequence[bool] | None = None,
     title: str = TITLE,
 ) -> Figure:
     """Draw a column for each sample, and below its images the probabilities of both classes.
@@ -36,6 +36,8 @@ def draw_boundary_panel(
             samples, (N, K).
         moved_probabilities (Mapping[str, ndarray]): The same of the boundary samples.
         class_names (Sequence[str], optional): K names. Defaults to the class indices.
+        reached (Sequence[bool], optional): Whether each boundary sample is in its target class;
+            the picture says so of those that are not. Defaults to None, all are.
         title (str): Title of the figure.
 
     Returns:
@@ -53,15 +55,16 @@ def draw_boundary_panel(
     axes = figure.subplots(len(ROWS), number, squeeze=False, height_ratios=heights)
     for column in range(number):
         classes = bases[column], targets[column]
-        names = [str(i) if class_names is None else class_names[i] for i in classes]
-        names = [n if len(n) <= NAME_LENGTH else n[: NAME_LENGTH - 1] + '…' for n in names]
+        names = [str(i) if class_names is None else short_name(class_names[i]) for i in classes]
         base, base_bars, perturbation, boundary, boundary_bars = axes[:, column]
-        base.set_title(f'{names[0]}\n→ {names[1]}', fontsize=9)
+        base.set_title(f'{column + 1}: {names[0]}\n→ {names[1]}', fontsize=9)
         show(base, images[column])
         show(perturbation, 127 + gain * difference[column])
         show(boundary, moved[column])
         length = np.linalg.norm(difference[column])
         perturbation.set_xlabel(f'L2 = {length:.0f}', fontsize=8)
+        if reached is not None and not reached[column]:
+            boundary.set_xlabel(f'not moved into {names[1]}', fontsize=8)
         for axis, found in ((base_bars, probabilities), (boundary_bars, moved_probabilities)):
             values = {name: found[name][column][list(classes)] for name in found}
             draw_bars(axis, values, names)

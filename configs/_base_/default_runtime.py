@@ -12,3 +12,10 @@ default_hooks = dict(
     # Pictures of boundary samples, set `enable=True` to draw them.
     boundary_visualization=dict(type='mmrazor.BoundaryVisualizationHook', enable=False),
 )
+
+# As MMPretrain's, but for the `_scope_` that inheriting from it adds and its tools do not expect.
+visualizer = dict(
+    _delete_=True,
+    type='mmpretrain.UniversalVisualizer',
+    vis_backends=[dict(type='LocalVisBackend')],
+)

@@ -35,6 +35,7 @@ def classifier():
 @pytest.fixture
 def model():
     torch.manual_seed(0)
+    np.random.seed(0)  # MMEngine draws the seed of a run from it.
     logits = dict(logits=dict(type='Logits'))
 
     def kl(index):

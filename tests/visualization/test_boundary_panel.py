@@ -32,7 +32,9 @@ def test_shows_samples_perturbations_and_probabilities(tmp_path):
     )
 
     names = ('cat', 'dog', 'great white shark')
-    figure = draw_boundary_panel(images, moved, [0, 2], [1, 0], before, after, names, title='It')
+    figure = draw_boundary_panel(
+        images, moved, [0, 2], [1, 0], before, after, names, [False, True], title='It'
+    )
 
     base, base_bars, changes, boundary, boundary_bars = np.array(figure.axes).reshape(5, 2)
     pictures = [[axis.images[0].get_array() for axis in row] for row in (base, changes, boundary)]
@@ -46,8 +48,10 @@ def test_shows_samples_perturbations_and_probabilities(tmp_path):
     assert (pictures[1][0][unchanged] == 127).all()
     assert changes[0].get_xlabel() == 'L2 = 50'
     assert 'x 2.5' in changes[0].get_ylabel()
+    # The first sample stayed outside.
+    assert [axis.get_xlabel() for axis in boundary] == ['not moved into dog', '']
 
-    assert [axis.get_title() for axis in base] == ['cat\n→ dog', 'great white s…\n→ cat']
+    assert [axis.get_title() for axis in base] == ['1: cat\n→ dog', '2: great white s…\n→ cat']
     first, second = bars(base_bars[0]), bars(boundary_bars[1])
     assert first['teacher'][0] == [0.9, 0.1] and first['student'][0] == [0.6, 0.3]
     assert second['teacher'][0] == [0.495, 0.505] and second['student'][0] == [0.4, 0.3]
@@ -72,7 +76,7 @@ def test_no_change_is_grey():
     probabilities = dict(teacher=np.array([[1.0, 0.0]]))
     figure = draw_boundary_panel(images, images, [0], [1], probabilities, probabilities)
     assert (figure.axes[2].images[0].get_array() == 127).all()
-    assert figure.axes[0].get_title() == '0\n→ 1'
+    assert figure.axes[0].get_title() == '1: 0\n→ 1'
 
 
 @pytest.mark.parametrize('number', [1, 6])

@@ -1,0 +1,75 @@
+"""A page with pictures that is a single file."""
+
+import io
+from base64 import b64encode
+from collections.abc import Sequence
+from html import escape
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+
+STYLE = """
+body { font-family: sans-serif; line-height: 1.45; color: #222; background: #fff;
+  max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; }
+th, td { text-align: left; vertical-align: top; padding: 0.2rem 1rem 0.2rem 0;
+  border-bottom: 1px solid #ddd; overflow-wrap: anywhere; }
+th { white-space: nowrap; }
+img { max-width: 100%; height: auto; }
+figure { margin: 0 0 2.5rem 0; }
+"""
+
+
+class Picture(NamedTuple):
+    """A picture on the page.
+
+    Attributes:
+        title (str): Its heading.
+        png (bytes): The image.
+        text (str): How to read it.
+    """
+
+    title: str
+    png: bytes
+    text: str
+
+
+def to_png(figure: Figure, dpi: int = 150) -> bytes:
+    """A figure as a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format='png', dpi=dpi)
+    return buffer.getvalue()
+
+
+def html_page(
+    title: str, facts: dict[str, str], notes: Sequence[str], pictures: Sequence[Picture]
+) -> str:
+    """Write a page that needs no other file and no network.
+
+    Args:
+        title (str): Of the page.
+        facts (dict[str, str]): Rows of the table at its top.
+        notes (Sequence[str]): Paragraphs below the table.
+        pictures (Sequence[Picture]): They become part of the page.
+
+    Returns:
+        str: HTML. All texts are escaped.
+    """
+    rows = [f'<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>' for k, v in facts.items()]
+    body = [f'<h1>{escape(title)}</h1>', '<table>', *rows, '</table>']
+    body += [f'<p>{escape(note)}</p>' for note in notes]
+    for picture in pictures:
+        source = f'data:image/png;base64,{b64encode(picture.png).decode()}'
+        body += [
+            f'<h2>{escape(picture.title)}</h2>',
+            f'<figure><img alt="{escape(picture.title)}" src="{source}">',
+            f'<figcaption>{escape(picture.text)}</figcaption></figure>',
+        ]
+    head = [
+        '<meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f'<title>{escape(title)}</title>',
+        f'<style>{STYLE}</style>',
+    ]
+    parts = ['<!DOCTYPE html>', '<html lang="en">', '<head>', *head, '</head>', '<body>', *body]
+    return '\n'.join([*parts, '</body>', '</html>', ''])

@@ -1,0 +1,334 @@
+"""`tools/analysis_tools/visualize_boundary.py` on a real run, and what it says of bad input."""
+
+import os
+import re
+import subprocess
+import sys
+from base64 import b64decode
+from html import unescape
+from pathlib import Path
+
+import amkd_mm  # noqa: F401
+
+# isort: split
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from mmpretrain.models import ClsDataPreprocessor
+
+from amkd_mm.attacks import BoundarySearch
+from amkd_mm.pixel_space import PixelSpace
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / 'configs/amkd/amkd_resnet26_resnet8_1xb64_digits.py'
+TOOL = ROOT / 'tools/analysis_tools/visualize_boundary.py'
+TEACHER, BEFORE, AFTER = 'teacher', 'student before (fresh weights)', 'student after'
+METRICS = ('accuracy/top1', 'teacher.accuracy/top1')
+FILES = ['boundary_samples', 'decision_regions_1', 'embeddings', 'distances']
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """The checkpoints of a short distillation, and its last validation."""
+    folder = tmp_path_factory.mktemp('trained')
+    teacher = Config.fromfile(ROOT / 'configs/vanilla/resnet26_1xb64_digits.py')
+    student = Config.fromfile(CONFIG)
+    student.model.teacher_ckpt = str(folder / 'teacher/epoch_4.pth')
+    for name, cfg, epochs in (('teacher', teacher, 4), ('student', student, 2)):
+        cfg.merge_from_dict(
+            dict(
+                work_dir=str(folder / name),
+                train_cfg=dict(max_epochs=epochs, val_interval=epochs),
+                param_scheduler=None,
+                randomness=dict(seed=0),
+            )
+        )
+        runner = Runner.from_cfg(cfg)
+        runner.train()
+    metrics = {name: runner.message_hub.get_scalar(f'val/{name}').current() for name in METRICS}
+    return folder / 'student', metrics
+
+
+@pytest.fixture(scope='module')
+def tool(load_tool):
+    return load_tool('analysis_tools/visualize_boundary.py')
+
+
+@pytest.fixture
+def run(tool, trained, monkeypatch, capsys, tmp_path):
+    """Runs the script on the trained checkpoint; gives its exit status and what it prints."""
+    monkeypatch.setattr(tool, 'PLANES', 1)
+    monkeypatch.setattr(tool, 'GRID', 11)
+
+    def run(*arguments, config=CONFIG, checkpoint=None, number=20):
+        arguments = [config, checkpoint or trained[0] / 'epoch_2.pth', *arguments]
+        arguments += ['--out', tmp_path / 'out', '--num', number]
+        monkeypatch.setattr(sys, 'argv', [TOOL.name, *map(str, arguments)])
+        try:
+            tool.main()
+            status = 0
+        except SystemExit as end:
+            status = end.code
+        output = capsys.readouterr()
+        return status, ' '.join((output.out + output.err).split())
+
+    return run
+
+
+@pytest.fixture
+def change(trained, tmp_path):
+    """Saves the trained checkpoint with something changed."""
+
+    def change(edit):
+        checkpoint = torch.load(trained[0] / 'epoch_2.pth')
+        edit(checkpoint['state_dict'])
+        torch.save(dict(state_dict=checkpoint['state_dict']), tmp_path / 'changed.pth')
+        return tmp_path / 'changed.pth'
+
+    return change
+
+
+def facts_of(folder):
+    page = (folder / 'index.html').read_text(encoding='utf-8')
+    rows = re.findall('<tr><th>(.*?)</th><td>(.*?)</td></tr>', page)
+    return page, {unescape(name): unescape(value) for name, value in rows}
+
+
+def test_without_a_screen(trained, tmp_path):
+    """The whole script, where a backend with windows is asked for and there is no screen."""
+    environment = {k: v for k, v in os.environ.items() if k not in ('DISPLAY', 'WAYLAND_DISPLAY')}
+    environment.update(MPLBACKEND='TkAgg', PYTHONPATH=str(ROOT))
+    checkpoint = trained[0] / 'epoch_2.pth'
+    done = subprocess.run(
+        [sys.executable, TOOL, CONFIG, checkpoint, '--num', '8'],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    # Where it says.
+    folder = tmp_path / 'work_dirs' / CONFIG.stem / 'boundary_pictures'
+    assert str(folder.relative_to(tmp_path) / 'index.html') in done.stdout
+
+    page, facts = facts_of(folder)
+    files = sorted(folder.glob('*.png'))
+    assert {f'{name}.png' for name in FILES} <= {path.name for path in files}
+    inlined = re.findall('src="data:image/png;base64,(.*?)"', page)
+    assert sorted(map(b64decode, inlined)) == sorted(path.read_bytes() for path in files)
+    assert len(re.findall('<figcaption>.{80,}</figcaption>', page)) == len(files)
+    assert not re.search(r'src="(?!data:)|href=|https?:|url\(|@import|<script|<link', page)
+    assert facts['config'] == str(CONFIG) and facts['checkpoint'] == str(checkpoint)
+    assert facts['student before'] == 'freshly initialised, seed 0'
+    assert facts['images'].startswith('8 of')
+    assert 'BoundarySearch' in facts['attack']
+
+
+def test_facts_are_those_of_the_run(run, trained, tmp_path):
+    """Over all test images, the accuracies are what the run's own validation found."""
+    status, text = run(number=1000)
+    assert status == 0, text
+    _, facts = facts_of(tmp_path / 'out')
+    for network, metric in ((TEACHER, METRICS[1]), (AFTER, METRICS[0])):
+        right = round(trained[1][metric] * 3.6)
+        assert facts[f'{network}: right'] == f'{right} of 360 ({right / 360:.1%})'
+        assert f'{network}: right: {right} of 360' in text
+    assert facts['images'].startswith('360 of')
+
+
+def test_what_is_drawn(tool, trained, monkeypatch):
+    """The numbers in the pictures, computed anew from the checkpoint."""
+    monkeypatch.setattr(tool, 'PLANES', 1)
+    monkeypatch.setattr(tool, 'GRID', 21)
+    parser = dict(config=str(CONFIG), checkpoint=str(trained[0] / 'epoch_2.pth'), cfg_options=None)
+    args = type('Args', (), dict(parser, before=None, num=60, seed=3, device='cpu'))
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        facts, notes, figures = tool.study(tool.read_config(args), args)
+    assert not notes
+    assert [name for name in figures if not name.startswith('decision')] == [
+        'boundary_samples',
+        'embeddings',
+        'distances',
+    ]
+    # In the teacher's own plane, it decides for the base class at the base sample.
+    name = next(name for name in figures if name.startswith('decision'))
+    _, figure, _ = figures[name]
+    assert len(figure.axes) in (3, 6)
+    axes = figure.axes[0]
+    base, star, triangle = (line.get_xydata()[0] for line in axes.lines)
+    assert base.tolist() == [0, 0] and star[1] == pytest.approx(0, abs=1e-6)
+    image = axes.images[0]
+    low, high = image.get_extent()[:2]
+    index = int((0 - low) / (high - low) * 21), int(-image.get_extent()[2] / (high - low) * 21)
+    tint = image.to_rgba(image.get_array())[index[1], index[0], :3]
+    patch, *_ = figure.legends[0].get_patches()
+    assert tint == pytest.approx(patch.get_facecolor()[:3])
+    label = figure.legends[0].get_texts()[0].get_text()
+    entries = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert f'base sample, class {label}' in entries
+
+    # The boundary sample is as far away as the panel says, and the histogram holds it.
+    _, panel, _ = figures['boundary_samples']
+    column = int(name.rpartition('_')[2]) - 1
+    columns = len(panel.axes) // 5
+    length = float(re.search(r'L2 = (\d+)', panel.axes[2 * columns + column].get_xlabel())[1])
+    assert star[0] == pytest.approx(length, abs=0.6)
+    _, histogram, _ = figures['distances']
+    labels = [text.get_text() for text in histogram.axes[0].get_legend().get_texts()]
+    median = float(facts[f'teacher: median distance ({tool.UNIT})'])
+    assert float(labels[0].rpartition(' ')[2]) == pytest.approx(median, rel=0.01)
+
+
+def test_before_is_another_checkpoint(run, trained, tmp_path):
+    first = trained[0] / 'epoch_1.pth'
+    assert run('--before', first)[0] == 0
+    page, facts = facts_of(tmp_path / 'out')
+    assert facts['student before'] == str(first)
+    assert 'student before (epoch_1.pth): right' in facts
+    assert f'one with the weights of {first}' in page
+    # The student before is not the one after.
+    assert run('--before', trained[0] / 'epoch_2.pth')[0] == 0
+    _, facts = facts_of(tmp_path / 'out')
+    assert facts['student before (epoch_2.pth): right'] == facts[f'{AFTER}: right']
+
+
+def test_attack_of_the_config(run, tmp_path):
+    """BSS's own; and BoundarySearch where a config has none."""
+    for name, attack in (('bss/bss', 'BSSAttack'), ('kd/kd_logits', 'BoundarySearch')):
+        config = ROOT / f'configs/{name}_resnet26_resnet8_1xb64_digits.py'
+        assert run(config=config)[0] == 0
+        assert attack in facts_of(tmp_path / 'out')[1]['attack']
+
+
+def test_image_that_no_attack_can_move(run, change, tmp_path):
+    """A head of zeros: always class 0, and no gradient."""
+
+    def edit(weights):
+        for name in ('weight', 'bias'):
+            weights[f'teacher.head.fc.{name}'].zero_()
+
+    status, text = run(checkpoint=change(edit))
+    assert status == 0, text
+    page, facts = facts_of(tmp_path / 'out')
+    assert facts['teacher: moved to the target class'].startswith('0 of ')
+    assert 'The attack moved no image to its target class' in page
+    assert 'There is no picture of decision regions' in page
+    found = {path.stem for path in (tmp_path / 'out').glob('*.png')}
+    assert found == {'boundary_samples', 'embeddings', 'distances'}
+
+
+def roll(part):
+    """Let a network name the class after the right one."""
+
+    def edit(weights):
+        for name in ('weight', 'bias'):
+            key = f'{part}.head.fc.{name}'
+            weights[key] = weights[key].roll(1, 0)
+
+    return edit
+
+
+def test_teacher_that_is_always_wrong(run, change):
+    status, text = run(checkpoint=change(roll('teacher')), number=4)
+    assert status == 2
+    assert 'error: checkpoint: its teacher gets none of the 4 images right' in text
+
+
+def test_student_that_is_always_wrong(run, change, tmp_path):
+    status, text = run(checkpoint=change(roll('architecture')), number=4)
+    assert status == 0, text
+    page, facts = facts_of(tmp_path / 'out')
+    assert facts['student after: right'] == '0 of 4 (0.0%)'
+    assert 'The student gets none of these images right' in page
+    assert facts['teacher: moved to the target class'].startswith(('1', '2', '3', '4'))
+
+
+def test_two_classes(tool):
+    """There the plane goes through the boundary samples of both networks."""
+    generator = torch.Generator().manual_seed(0)
+    weights = {name: torch.randn(12, 2, generator=generator) for name in (TEACHER, BEFORE, AFTER)}
+    weights[AFTER] = weights[TEACHER] + 0.3 * weights[AFTER]
+    networks = {n: (lambda x, w=w: 0.1 * x.flatten(1) @ w) for n, w in weights.items()}
+    space = PixelSpace(ClsDataPreprocessor(mean=[128.0] * 3, std=[64.0] * 3))
+    pixels = 128 + 30 * torch.randn(8, 3, 2, 2, generator=generator)
+    logits = {name: network(space.normalize(pixels)) for name, network in networks.items()}
+    labels = logits[TEACHER].argmax(1)
+    row = int((logits[AFTER].argmax(1) == labels).nonzero()[0])
+    images = tool.Images(pixels, labels, logits, 1 - labels)
+    move = tool.Mover(BoundarySearch(), space, networks)
+    (plane,) = tool.planes_of(row, images, move, ('cat', 'dog'))
+    assert plane.points[1:] == ["the teacher's boundary sample", "the student's boundary sample"]
+    assert plane.name.startswith('plane through both')
+    assert plane.regions.points.shape == (3, 2)
+    # A network that gets the image wrong has no boundary sample of it, and then there is no plane.
+    logits[AFTER] = -logits[AFTER]
+    assert not tool.planes_of(row, images, move, ('cat', 'dog'))
+
+
+@pytest.mark.parametrize('part', ['teacher', 'architecture'])
+def test_checkpoint_without_a_network(run, change, part):
+    def edit(weights):
+        for key in [key for key in weights if key.startswith(part)]:
+            del weights[key]
+
+    status, text = run(checkpoint=change(edit))
+    assert status == 2
+    assert f'has no key that begins with "{part}."' in text
+    assert 'not that of a student or a teacher alone' in text
+
+
+def test_checkpoint_of_another_network(run):
+    status, text = run('--cfg-options', 'model.architecture.backbone.depth=14')
+    assert status == 2 and 'the checkpoint does not fit `model.architecture`' in text
+
+
+def test_config_of_a_classifier(run):
+    status, text = run(config=ROOT / 'configs/vanilla/resnet8_1xb64_digits.py')
+    assert status == 2 and 'config: it has no `model.architecture` and `model.teacher`' in text
+
+
+def test_no_images(run):
+    status, text = run('--cfg-options', 'val_dataloader=None')
+    assert status == 2 and 'config: it has no `val_dataloader`' in text
+    empty = 'val_dataloader.dataset.indices=0'
+    status, text = run('--cfg-options', empty, 'val_dataloader.dataset.serialize_data=False')
+    assert status == 2 and 'config: the data set of `val_dataloader` is empty' in text
+
+
+def test_label_that_is_no_class(run, change):
+    """The data have more classes than the networks."""
+
+    def edit(weights):
+        for part in ('teacher', 'architecture'):
+            for name in ('weight', 'bias'):
+                weights[f'{part}.head.fc.{name}'] = weights[f'{part}.head.fc.{name}'][:5]
+
+    heads = [f'model.{part}.head.num_classes=5' for part in ('teacher', 'architecture')]
+    status, text = run('--cfg-options', *heads, checkpoint=change(edit))
+    assert status == 2 and 'but the models have 5 classes' in text
+
+
+def test_wrong_usage(run, tmp_path):
+    text_file = tmp_path / 'text.pth'
+    text_file.write_text('no checkpoint')
+    broken = tmp_path / 'broken.py'
+    broken.write_text('model = dict(')
+    for given, message in (
+        (dict(config='absent.py'), 'config: no such file: absent.py'),
+        (dict(config=broken), 'broken.py cannot be read'),
+        (dict(checkpoint='absent.pth'), 'checkpoint: no such file: absent.pth'),
+        (dict(checkpoint=text_file), 'text.pth does not load'),
+        (dict(number=0), '--num: at least 1 image'),
+    ):
+        status, text = run(**given)
+        assert status == 2 and message in text, given
+    for options, message in (
+        (('--before', 'absent.pth'), '--before: no such file: absent.pth'),
+        (('--device', 'abacus'), 'error: --device: '),
+        (('--cfg-options', 'val_dataloader.dataset.split=half'), "`split` must be 'train' or"),
+    ):
+        status, text = run(*options)
+        assert status == 2 and message in text, options
