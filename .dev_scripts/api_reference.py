@@ -22,8 +22,9 @@ PAGE = Path(__file__).resolve().parents[1] / 'docs/api.md'
 HEAD = """\
 # API
 
-Every class that `import amkd_mm` registers, by registry, with its docstring as it is in the code. A config names
-one as `dict(type='NAME', ...)`, or with its scope, `dict(type='mmrazor.NAME', ...)`, where another is the default.
+Every class that `import amkd_mm` registers, by registry, with its docstring as it is in the code.
+A config names one as `dict(type='NAME', ...)`, or with its scope, `dict(type='mmrazor.NAME', ...)`,
+where another is the default.
 Written by `python .dev_scripts/api_reference.py --write`.
 """
 

@@ -79,23 +79,6 @@ def test_builds_and_steps(path, tmp_path):
     check_step(path, path.parent.name, tmp_path)
 
 
-def test_pair_of_the_readme(tmp_path):
-    """The README's config is short, and works as it stands."""
-    text = (ROOT / 'README.md').read_text().split('```python\n')[1].split('```')[0]
-    assert len(text.splitlines()) <= 15
-    path = tmp_path / 'pair_cifar100.py'
-    path.write_text(text)
-    check_step(path, 'amkd', tmp_path)
-
-
-def test_mix_of_the_docs(tmp_path):
-    """AMKD and RKD, as docs/methods.md shows it for a file beside AMKD's configs."""
-    text = (ROOT / 'docs/methods.md').read_text().split('```python\n')[1].split('```')[0]
-    path = tmp_path / 'mix_digits.py'
-    path.write_text(text.replace("'./", f"'{ROOT}/configs/amkd/"))
-    check_step(path, 'mixes', tmp_path)
-
-
 def check_step(path, method, tmp_path):
     """Build the config, train for a step on random images, and look at the losses."""
     cfg = Config.fromfile(path)
