@@ -37,7 +37,7 @@ from mmengine.registry import DefaultScope, init_default_scope
 from mmengine.runner.checkpoint import save_checkpoint
 from mmpretrain.registry import MODELS as MODEL_CLASSES
 from mmpretrain.structures import DataSample
-from mmrazor.registry import MODELS
+from mmrazor.registry import HOOKS, MODELS, TASK_UTILS
 from PIL import Image
 
 import amkd_mm
@@ -70,7 +70,7 @@ def name_of(page):
 
 
 def blocks_of(page):
-    """The blocks of a page that are shell, Python, or a file."""
+    """The blocks of a page that are shell or Python, or that the comments before say more of."""
     found, marks, lines = [], {}, iter(enumerate(page.read_text().splitlines(), 1))
     for number, line in lines:
         comment = re.fullmatch(r'\s*<!-- test: ([\w-]+) ?(.*?) -->', line)
@@ -84,7 +84,7 @@ def blocks_of(page):
                 block.append(inner)
             language = line.strip('` ')
             assert language, f'{name_of(page)}:{number}: a block names its language, or `text`'
-            if language in ('python', 'shell'):
+            if language in ('python', 'shell') or marks:
                 found.append(Block(language, '\n'.join(block) + '\n', number, marks))
             marks = {}
         elif line.strip():
@@ -234,11 +234,23 @@ def check_options(options, configs):
     """Each setting is in the configs already; MMEngine would add another without a word."""
     for key in options:
         for config in configs:
-            place = config
-            for part in key.split('.'):
-                known = key in OPTIONAL or (part in place if isinstance(place, dict) else True)
+            place = config.to_dict()
+            for part in key.split('.') if key not in OPTIONAL else ():
+                if isinstance(place, list):
+                    place = place[int(part)]
+                    continue
+                known = part in place or part in arguments_of(place.get('type'))
                 assert known, f'{key}: {config.filename} has no such setting'
-                place = place.get(part) if isinstance(place, dict) else None
+                place = place.get(part)
+
+
+def arguments_of(name):
+    """Arguments of a class by the name that a config gives it."""
+    for registry in (MODELS, HOOKS, TASK_UTILS):
+        found = name and registry.get(name)
+        if found:
+            return signature(found).parameters
+    return ()
 
 
 def check_checkpoint(name, folder):
@@ -323,7 +335,7 @@ def save_teacher(model):
 def page_params():
     for page in PAGES:
         blocks = blocks_of(page)
-        if any('no-run' not in block.marks for block in blocks):
+        if any('no-run' not in block.marks and block.language != 'text' for block in blocks):
             slow = [pytest.mark.slow] * any('slow' in block.marks for block in blocks)
             yield pytest.param(page, id=name_of(page), marks=slow)
 
@@ -340,8 +352,9 @@ def finished(tmp_path_factory):
 
     def folder_of(page):
         if page not in folders:
-            folders[page] = tmp_path_factory.mktemp(page.stem)
-            run_page(page, folders[page], folder_of)
+            folder = tmp_path_factory.mktemp(page.stem)
+            run_page(page, folder, folder_of)
+            folders[page] = folder
         return folders[page]
 
     return folder_of
@@ -366,10 +379,10 @@ def run_page(page, folder, finished):
         if 'file' in block.marks:
             (folder / block.marks['file']).write_text(block.text)
         missing = not all(map(find_spec, block.marks.get('needs', '').split()))
-        if 'no-run' in block.marks or 'file' in block.marks or missing:
+        start = dict(shell=['bash', '-euo', 'pipefail', '-c'], python=['python', '-c'])
+        if block.language not in start or missing or {'no-run', 'file'} & set(block.marks):
             continue
         text = shorten(block)
-        start = dict(shell=['bash', '-euo', 'pipefail', '-c'], python=['python', '-c'])
         done = subprocess.run(
             [*start[block.language], text],
             cwd=folder,
