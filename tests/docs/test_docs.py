@@ -20,6 +20,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from fnmatch import fnmatch
@@ -214,7 +215,7 @@ def test_commands_name_what_there_is(page, tmp_path, monkeypatch, load_tool):
     place(tmp_path)
     for name, text in files_of(page).items():
         (tmp_path / name).write_text(text)
-    shell = [block.text for block in blocks_of(page) if block.language == 'shell']
+    shell = [shorten(block) for block in blocks_of(page) if block.language == 'shell']
     commands = [command for text in shell for command in commands_of(text)]
     for command in [*commands, *inline_commands(page)]:
         args = parse(command, monkeypatch, load_tool)
@@ -369,6 +370,7 @@ def run_page(page, folder, finished):
         'PYTHONPATH': str(ROOT),
         # Faster than more threads, for networks as small as these.
         'OMP_NUM_THREADS': '1',
+        'PORT': str(free_port()),
     }
     for block in blocks_of(page):
         if 'after' in block.marks:
@@ -396,6 +398,13 @@ def run_page(page, folder, finished):
         assert done.returncode == expected, f'{name_of(page)}:{block.line}\n{done.stdout[-6000:]}'
         if 'append' in block.marks:
             name_as_unshortened(text, folder)
+
+
+def free_port():
+    """A port that nothing uses now."""
+    with socket.socket() as one:
+        one.bind(('127.0.0.1', 0))
+        return one.getsockname()[1]
 
 
 def shorten(block):
