@@ -46,6 +46,8 @@ import amkd_mm
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *sorted(ROOT.glob('docs/*.md'))]
 METHODS = sorted(ROOT.glob('configs/*/README.md'))
+# What a reader's folder has of the repository.
+CLONE = ('configs', 'tools', '.dev_scripts')
 # Tools that start others, and which of their arguments those get.
 WRAPPERS = {
     'tools/dist_train.sh': ('tools/train.py', lambda words: [words[0], *words[2:]]),
@@ -233,7 +235,8 @@ def test_commands_name_what_there_is(page, tmp_path, monkeypatch, load_tool):
 
 def check_options(options, configs):
     """Each setting is in the configs already; MMEngine would add another without a word."""
-    for key in options:
+    # Some tools keep them as they were written.
+    for key in (option.partition('=')[0] for option in options):
         for config in configs:
             place = config.to_dict()
             for part in key.split('.') if key not in OPTIONAL else ():
@@ -266,7 +269,7 @@ def check_checkpoint(name, folder):
 
 def place(folder):
     """Let a folder look like a clone of the repository, as far as commands can tell."""
-    for name in ('configs', 'tools', '.dev_scripts'):
+    for name in CLONE:
         (folder / name).symlink_to(ROOT / name)
 
 
@@ -375,7 +378,8 @@ def run_page(page, folder, finished):
     for block in blocks_of(page):
         if 'after' in block.marks:
             source = finished(ROOT / block.marks['after'])
-            shutil.copytree(source, folder, symlinks=True, dirs_exist_ok=True)
+            there = shutil.ignore_patterns(*CLONE)
+            shutil.copytree(source, folder, ignore=there, dirs_exist_ok=True)
         if 'images' in block.marks:
             make_images(folder / block.marks['images'])
         if 'file' in block.marks:
