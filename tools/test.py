@@ -1,5 +1,7 @@
 """Test an algorithm. The options are those of MMRazor's `tools/test.py`."""
 
+import os.path as osp
+
 from mmengine.runner import Runner
 from train import build_parser, check_file, load_config
 
@@ -12,8 +14,10 @@ def main():
         check_file(parser, 'checkpoint', args.checkpoint)
     cfg = load_config(parser, args)
     cfg.load_from = None if args.checkpoint == 'none' else args.checkpoint
-    if cfg.load_from is not None and 'teacher_ckpt' in cfg.model:
-        # The checkpoint of a distillation holds the teacher.
+    path = cfg.model.get('teacher_ckpt')
+    if cfg.load_from is not None and path and not osp.isfile(osp.expanduser(path)):
+        # The checkpoint of a distillation holds the teacher. Its own, where it is still there, says
+        # how its images were normalised.
         cfg.model.teacher_ckpt = None
     cfg.resume = False
     Runner.from_cfg(cfg).test()

@@ -81,8 +81,7 @@ def test_builds_and_steps(path, tmp_path):
 
 def test_mjkd_beside_amkd(tmp_path):
     """MJKD's momenta, as its page shows them for a file beside AMKD's configs."""
-    text = (ROOT / 'configs/mjkd/README.md').read_text().split('```python
-')[1].split('```')[0]
+    text = (ROOT / 'configs/mjkd/README.md').read_text().split('```python\n')[1].split('```')[0]
     path = tmp_path / 'mix_digits.py'
     path.write_text(text.replace("'./", f"'{ROOT}/configs/amkd/"))
     check_step(path, 'mixes', tmp_path)
