@@ -53,16 +53,47 @@ def mine(distances: Tensor, mask: Tensor, mining: str, hardest_is_far: bool) -> 
     return torch.where(mask.any(1), hardest, torch.zeros_like(hardest))
 
 
+def distance_gap(
+    anchor: Tensor,
+    reference: Tensor,
+    same: Tensor,
+    other: Tensor,
+    positive: Tensor | None = None,
+    distance: str = 'euclidean',
+    positive_mining: str = 'mean',
+    negative_mining: str = 'hardest',
+) -> Tensor:
+    """How much farther from each anchor its positive is than its negative, (A,).
+
+    Args:
+        anchor (Tensor): (A, D).
+        reference (Tensor): (B, D).
+        same (Tensor): Which of the references are positives of which anchor, (A, B) bool.
+        other (Tensor): Which are negatives, (A, B) bool.
+        positive (Tensor, optional): One positive per anchor instead, (A, D).
+        distance (str): One of ``DISTANCES``.
+        positive_mining (str): One of ``MINING``.
+        negative_mining (str): One of ``MINING``.
+    """
+    measure = DISTANCES[distance]
+    distances = measure(anchor, reference)
+    to_negative = mine(distances, other, negative_mining, hardest_is_far=False)
+    if positive is not None:
+        return measure(anchor, positive).diagonal() - to_negative
+    return mine(distances, same, positive_mining, hardest_is_far=True) - to_negative
+
+
 def triplet_distill_loss(
     anchor: Tensor,
     anchor_labels: Tensor,
     reference: Tensor,
     reference_labels: Tensor,
     positive: Tensor | None = None,
+    anchor_targets: Tensor | None = None,
+    teacher_anchor: Tensor | None = None,
+    teacher_reference: Tensor | None = None,
     margin: float = 0.3,
-    distance: str = 'euclidean',
-    positive_mining: str = 'mean',
-    negative_mining: str = 'hardest',
+    **choices: str,
 ) -> Tensor:
     """Triplet hinge ``max(0, d(a, p) - d(a, n) + margin)``, mean over anchors.
 
@@ -71,19 +102,19 @@ def triplet_distill_loss(
     Returns:
         Tensor: Scalar; 0, attached to the graph, if no anchor has a positive and a negative.
     """
-    measure = DISTANCES[distance]
     same = anchor_labels[:, None] == reference_labels[None]
+    other = ~same
+    if anchor_targets is not None:
+        other = anchor_targets[:, None] == reference_labels[None]
     if not same.numel():
         return anchor.sum() * 0 + reference.sum() * 0
-    distances = measure(anchor, reference)
-    to_negative = mine(distances, ~same, negative_mining, hardest_is_far=False)
-    valid = (~same).any(1)
+    valid = other.any(1)
     if positive is None:
-        to_positive = mine(distances, same, positive_mining, hardest_is_far=True)
         valid = valid & same.any(1)
-    else:
-        to_positive = measure(anchor, positive).diagonal()
-    hinge = F.relu(to_positive - to_negative + margin)
+    gap = distance_gap(anchor, reference, same, other, positive, **choices) + margin
+    if teacher_anchor is not None:
+        gap = gap - distance_gap(teacher_anchor, teacher_reference, same, other, **choices).detach()
+    hinge = F.relu(gap)
     return torch.where(valid, hinge, hinge * 0).sum() / valid.sum().clamp_min(1)
 
 
@@ -95,11 +126,14 @@ class TripletDistillLoss(nn.Module):
     samples and samples of negative classes. Roles, distance, margin and mining are our
     reconstruction: the anchor is a boundary sample's embedding, its positives are the clean
     samples of its base class in the batch (or one positive of its own, such as the teacher's
-    embedding of it), its negatives are the clean samples of all other classes.
+    embedding of it), its negatives are the clean samples of all other classes, or of the class
+    that it was moved towards. With the teacher's embeddings, too, the student need not keep them
+    further apart than the teacher does: ``max(0, d_S(a, p) - d_S(a, n) - (d_T(a, p) - d_T(a, n)) +
+    margin)``.
 
     Args:
         margin (float): How much nearer the positive must be than the negative, >= 0, in units
-            of the distance. Defaults to 0.3.
+            of the distance, or how much more so than for the teacher. Defaults to 0.3.
         distance (str): ``'euclidean'``, ``'squared'`` (squared Euclidean) or ``'cosine'``.
             Defaults to ``'euclidean'``.
         normalize (bool): Whether to L2-normalise embeddings first, so that distances are at most
@@ -149,6 +183,9 @@ class TripletDistillLoss(nn.Module):
         reference: Tensor,
         reference_labels: Tensor,
         positive: Tensor | None = None,
+        anchor_targets: Tensor | None = None,
+        teacher_anchor: Tensor | None = None,
+        teacher_reference: Tensor | None = None,
     ) -> Tensor:
         """Loss of a batch.
 
@@ -159,6 +196,13 @@ class TripletDistillLoss(nn.Module):
             reference_labels (Tensor): Their labels, (B,), integers.
             positive (Tensor, optional): One positive per anchor instead of the reference samples
                 of its class, (A, D) or (A, D, 1, 1).
+            anchor_targets (Tensor, optional): The classes towards which the boundary samples were
+                moved, (A,), integers: then only these are negatives. ``dict(type='Targets')``
+                records them.
+            teacher_anchor (Tensor, optional): The teacher's embeddings of the boundary samples,
+                (A, D'), of any width, to measure by its distances. Not with ``positive``.
+            teacher_reference (Tensor, optional): The teacher's embeddings of the clean samples,
+                (B, D').
 
         Returns:
             Tensor: Scalar, ``loss_weight`` times the mean hinge over the anchors that have a
@@ -167,25 +211,35 @@ class TripletDistillLoss(nn.Module):
 
         Raises:
             TypeError: If embeddings are not one tensor.
-            ValueError: If shapes disagree, or labels are scores.
+            ValueError: If shapes disagree, labels are scores, or arguments exclude each other.
         """
-        embeddings = dict(anchor=anchor, reference=reference, positive=positive)
+        embeddings = dict(
+            anchor=anchor,
+            reference=reference,
+            positive=positive,
+            teacher_anchor=teacher_anchor,
+            teacher_reference=teacher_reference,
+        )
         for name, value in embeddings.items():
             if value is not None:
                 check_embeddings(name, value)
                 value = value.flatten(1).float()
                 embeddings[name] = F.normalize(value, dim=1) if self.normalize else value
-        check_shapes(anchor_labels=anchor_labels, reference_labels=reference_labels, **embeddings)
+        labels = dict(
+            anchor_labels=anchor_labels,
+            reference_labels=reference_labels,
+            anchor_targets=anchor_targets,
+        )
+        check_shapes(**embeddings, **labels)
         # Autocast would round the products of the cosine distance.
         with torch.autocast(anchor.device.type, enabled=False):
             loss = triplet_distill_loss(
-                anchor_labels=anchor_labels,
-                reference_labels=reference_labels,
+                **embeddings,
+                **labels,
                 margin=self.margin,
                 distance=self.distance,
                 positive_mining=self.positive_mining,
                 negative_mining=self.negative_mining,
-                **embeddings,
             )
         return self.loss_weight * loss
 
@@ -202,10 +256,13 @@ def check_embeddings(name: str, value: Tensor) -> None:
 
 def check_shapes(
     anchor: Tensor,
-    anchor_labels: Tensor,
     reference: Tensor,
-    reference_labels: Tensor,
     positive: Tensor | None,
+    teacher_anchor: Tensor | None,
+    teacher_reference: Tensor | None,
+    anchor_labels: Tensor,
+    reference_labels: Tensor,
+    anchor_targets: Tensor | None,
 ) -> None:
     """Raise ``ValueError`` if embeddings (A, D), (B, D) and labels do not belong together."""
     if anchor.size(1) != reference.size(1):
@@ -218,12 +275,30 @@ def check_shapes(
             f'positive must be one embedding per anchor, {tuple(anchor.shape)}, '
             f'not {tuple(positive.shape)}'
         )
+    if (teacher_anchor is None) != (teacher_reference is None) or (
+        teacher_anchor is not None and positive is not None
+    ):
+        raise ValueError(
+            'teacher_anchor and teacher_reference belong together, and go without positive'
+        )
+    if teacher_anchor is not None and (
+        len(teacher_anchor) != len(anchor)
+        or len(teacher_reference) != len(reference)
+        or teacher_anchor.size(1) != teacher_reference.size(1)
+    ):
+        raise ValueError(
+            'teacher_anchor and teacher_reference must be one embedding of one width for each of '
+            f'{len(anchor)} and {len(reference)} samples, not {tuple(teacher_anchor.shape)} and '
+            f'{tuple(teacher_reference.shape)}'
+        )
     for name, labels, rows in (
         ('anchor_labels', anchor_labels, anchor),
         ('reference_labels', reference_labels, reference),
+        ('anchor_targets', anchor_targets, anchor),
     ):
-        if labels.dim() != 1 or len(labels) != len(rows):
+        if labels is not None and (labels.dim() != 1 or len(labels) != len(rows)):
+            recorder = 'Targets' if name == 'anchor_targets' else 'Labels'
             raise ValueError(
                 f'{name} must be one class index per row, ({len(rows)},), not '
-                f"{tuple(labels.shape)}; record dict(type='Labels')"
+                f"{tuple(labels.shape)}; record dict(type='{recorder}')"
             )

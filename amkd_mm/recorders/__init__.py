@@ -5,6 +5,7 @@ from .classifier_recorders import (
     EmbeddingRecorder,
     LabelsRecorder,
     LogitsRecorder,
+    TargetsRecorder,
 )
 from .stages_recorder import StagesRecorder
 
@@ -14,4 +15,5 @@ __all__ = [
     'LabelsRecorder',
     'LogitsRecorder',
     'StagesRecorder',
+    'TargetsRecorder',
 ]

@@ -1,4 +1,4 @@
-"""Recorders of what every classifier has: logits, embedding, labels."""
+"""Recorders of what every classifier has: logits, embedding, labels, targets."""
 
 from abc import abstractmethod
 from typing import Any
@@ -124,3 +124,21 @@ class LabelsRecorder(ClassifierRecorder):
                 '`data_preprocessor.batch_augments=None` to leave out Mixup and CutMix'
             )
         self.data_buffer.append(torch.cat([label.reshape(1) for label in labels]).to(images.device))
+
+
+@TASK_UTILS.register_module()
+class TargetsRecorder(ClassifierRecorder):
+    """Records the classes, (N,) int64, that the images were moved towards; -1 for none.
+
+    Those of boundary samples; clean samples have none.
+    """
+
+    def find_sources(self, model: nn.Module) -> tuple[str, ...]:
+        """See :class:`ClassifierRecorder`."""
+        return ('',)
+
+    def record(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
+        """See :class:`ClassifierRecorder`."""
+        images, data_samples = inputs
+        targets = [sample.metainfo.get('boundary_target', -1) for sample in data_samples]
+        self.data_buffer.append(torch.tensor(targets, device=images.device))

@@ -40,8 +40,8 @@ def distance_of(name, first, second):
 
 
 def naive_loss(
-    anchors, anchor_labels, references, reference_labels, positives=None, *, margin, distance,
-    normalize, positive_mining, negative_mining,
+    anchors, anchor_labels, references, reference_labels, positives=None, targets=None, *, margin,
+    distance, normalize, positive_mining, negative_mining,
 ):  # fmt: skip
     """The definition, one pair at a time; returns the loss and all hinges before the maximum."""
 
@@ -54,7 +54,10 @@ def naive_loss(
         near, far = [], []
         for other, other_label in zip(rows(references), reference_labels.tolist(), strict=True):
             to_other = distance_of(distance, anchor, other)
-            (near if other_label == label else far).append(to_other)
+            if other_label == label:
+                near.append(to_other)
+            elif targets is None or other_label == targets[i]:
+                far.append(to_other)
         if positives is not None:
             near = [distance_of(distance, anchor, rows(positives)[i])]
         if near and far:
@@ -100,6 +103,52 @@ def test_equals_loops(distance, positive_mining, negative_mining, normalize, spa
     found = TripletDistillLoss(**options)(*batch)
     assert found.shape == ()
     assert found.item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize('negative_mining', MINING)
+def test_negatives_of_the_target_class(negative_mining):
+    anchor, labels, reference, reference_labels, _ = random_batch()
+    # The fourth is without negatives: there is no reference of class 3.
+    targets = torch.tensor([1, 2, 0, 3, 1, 0])
+    options = dict(distance='euclidean', positive_mining='mean', negative_mining=negative_mining)
+    expected, hinges = naive_loss(
+        anchor, labels, reference, reference_labels, targets=targets.tolist(), margin=0.3,
+        normalize=True, **options,
+    )  # fmt: skip
+    # The fifth is without positives.
+    assert len(hinges) == 4 and max(hinges) > 0
+    loss = TripletDistillLoss(**options)
+    found = loss(anchor, labels, reference, reference_labels, anchor_targets=targets)
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_gap_of_the_teacher_is_taken_off():
+    """The teacher's embeddings have a width of their own, and get no gradient."""
+    anchor, labels, reference, reference_labels, _ = random_batch()
+    generator = torch.Generator().manual_seed(5)
+    taught = [torch.randn(n, 3, generator=generator).requires_grad_() for n in (6, 9)]
+    options = dict(
+        distance='squared', positive_mining='hardest', negative_mining='mean', normalize=True
+    )
+    _, own = naive_loss(anchor, labels, reference, reference_labels, margin=0.0, **options)
+    embeddings = (value.detach() for value in taught)
+    _, gaps = naive_loss(
+        next(embeddings), labels, next(embeddings), reference_labels, margin=0.0, **options
+    )
+    hinges = [one - other + 0.1 for one, other in zip(own, gaps, strict=True)]
+    assert min(hinges) < 0 < max(hinges)
+    anchor.requires_grad_()
+    found = TripletDistillLoss(margin=0.1, **options)(
+        anchor,
+        labels,
+        reference,
+        reference_labels,
+        teacher_anchor=taught[0],
+        teacher_reference=taught[1],
+    )
+    assert found.item() == pytest.approx(sum(max(0, h) for h in hinges) / 5, rel=1e-5)
+    found.backward()
+    assert anchor.grad.abs().sum() > 0 and taught[0].grad is None and taught[1].grad is None
 
 
 def test_the_maximum_is_taken_for_each_anchor():
@@ -180,7 +229,15 @@ def test_gradients(distance, own_positive):
 
         def function(first, second, own=None, mining=(positive_mining, negative_mining)):
             return triplet_distill_loss(
-                first, anchor_labels, second, reference_labels, own, 2.0, distance, *mining
+                first,
+                anchor_labels,
+                second,
+                reference_labels,
+                own,
+                margin=2.0,
+                distance=distance,
+                positive_mining=mining[0],
+                negative_mining=mining[1],
             )
 
         assert torch.autograd.gradcheck(function, leaves)
@@ -348,6 +405,22 @@ def test_bad_options(options, message):
         (dict(anchor=(torch.ones(6, 5),)), TypeError, 'anchor must be a tensor .* not tuple'),
         (dict(reference=torch.ones(9)), TypeError, r'reference must be .* not \(9,\)'),
         (dict(positive=[torch.ones(6, 5)]), TypeError, 'positive must be a tensor .* not list'),
+        (dict(anchor_targets=torch.ones(5)), ValueError, r"anchor_targets .*\(5,\).*'Targets'"),
+        (dict(teacher_anchor=torch.ones(6, 3)), ValueError, 'teacher_reference belong together'),
+        (
+            dict(
+                teacher_anchor=torch.ones(6, 3),
+                teacher_reference=torch.ones(9, 3),
+                positive=torch.ones(6, 5),
+            ),
+            ValueError,
+            'go without positive',
+        ),
+        (
+            dict(teacher_anchor=torch.ones(6, 3), teacher_reference=torch.ones(9, 4)),
+            ValueError,
+            r'of one width .* not \(6, 3\) and \(9, 4\)',
+        ),
     ],
 )
 def test_bad_batches(change, error, message):

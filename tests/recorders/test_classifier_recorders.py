@@ -10,6 +10,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from mmrazor.models.task_modules.recorder import RecorderManager
 
+from amkd_mm.boundary_rows import mark
 from amkd_mm.recorders import EmbeddingRecorder, LabelsRecorder
 
 K = 4
@@ -65,6 +66,16 @@ def test_gradients_reach_the_backbone_through_the_records(model):
             recorders.get_recorder(name).get_record_data().sum(), model.backbone.conv1.weight
         )
         assert gradient.abs().sum() > 0
+
+
+def test_targets_are_those_of_marked_samples(model):
+    recorders = manager(model, targets='Targets')
+    with recorders:
+        model(torch.randn(2, 3, 8, 8), samples(0, 1), mode='loss')
+        model(torch.randn(2, 3, 8, 8), [mark(s, 3) for s in samples(0, 1)], mode='loss')
+    recorder = recorders.get_recorder('targets')
+    assert recorder.get_record_data(0).tolist() == [-1, -1]
+    assert recorder.get_record_data(1).tolist() == [3, 3]
 
 
 def test_mixed_images_have_no_labels(model):

@@ -1,0 +1,154 @@
+"""The study behind the defaults of AMKD: named settings, trained over seeds, kept in a CSV file.
+
+``python .dev_scripts/study.py SETTING... --seeds 0 1 2`` trains what ``docs/results/runs.csv``
+lacks with ``tools/benchmark.py``, and adds it. ``SETTING`` may have wildcards; ``--list`` shows
+them all.
+
+All runs are short enough for a CPU: a fifth of the training images of CIFAR-10 (the first fold of
+MMPretrain's ``KFoldDataset``), 15 epochs, a learning rate that falls to zero by a cosine. Settings
+are chosen on another fold of the training images (``--split held-out``), and reported on the test
+images.
+"""
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+from datetime import date
+from fnmatch import fnmatch
+from pathlib import Path
+
+import torch
+from mmengine import Config
+from study_settings import SETTINGS
+
+ROOT = Path(__file__).resolve().parents[1]
+BASE = ROOT / 'configs' / '_base_'
+RUNS = ROOT / 'docs' / 'results' / 'runs.csv'
+COLUMNS = ['student', 'setting', 'split', 'seed', 'accuracy', 'commit', 'torch', 'day']
+KEY = COLUMNS[:4]
+
+
+def write_config(name, args):
+    """Write the whole config of a setting; returns its path."""
+    distiller, options = SETTINGS[name]
+    parts = ['datasets/cifar10_folder_bs256', 'models/cifar_resnet', 'schedules/cifar10_bs256_80e']
+    parts += ['default_runtime', *([f'distillers/{distiller}'] if distiller else [])]
+    student = f'_base_.resnet{args.depth}'
+    model = student
+    if distiller:
+        teacher = f'teacher=_base_.resnet26, teacher_ckpt={str(args.teacher)!r}'
+        model = f'dict(architecture={student}, {teacher})'
+    path = args.work_dir / 'configs' / f'{name}.py'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'_base_ = {[f"{BASE / part}.py" for part in parts]}\nmodel = {model}\n')
+    cfg = Config.fromfile(path)
+    cfg.merge_from_dict(common(args))
+    cfg.merge_from_dict(options)
+    # The student alone.
+    cfg.val_cfg = cfg.test_cfg = dict()
+    for split, fold in dict(train=0, val=1).items():
+        loader = cfg[f'{split}_dataloader']
+        loader.update(num_workers=0, persistent_workers=False)
+        loader.dataset.data_root = str(args.data_root)
+        if split == 'val' and args.split == 'held-out':
+            loader.dataset.data_prefix = 'train'
+        if split == 'train' or args.split == 'held-out':
+            # "Test mode" takes the fold rather than the rest; a seed shuffles the images first.
+            folds = dict(type='KFoldDataset', num_splits=5, seed=0, test_mode=True)
+            loader.dataset = dict(folds, fold=fold, dataset=loader.dataset)
+    cfg.dump(path)
+    return path
+
+
+def common(args):
+    """What all runs have in common."""
+    return {
+        'train_dataloader.batch_size': 128,
+        'train_cfg.max_epochs': args.epochs,
+        'train_cfg.val_interval': args.epochs,
+        'param_scheduler': dict(
+            _delete_=True,
+            type='CosineAnnealingLR',
+            T_max=args.epochs,
+            convert_to_iter_based=True,
+        ),
+        'optim_wrapper.optimizer.weight_decay': 5e-4,
+        'default_hooks.checkpoint.interval': args.epochs,
+        'default_hooks.checkpoint.max_keep_ckpts': 1,
+    }
+
+
+def read_runs():
+    """All runs of the CSV file, by what identifies them."""
+    if not RUNS.exists():
+        return {}
+    with open(RUNS, newline='') as file:
+        return {tuple(row[name] for name in KEY): row for row in csv.DictReader(file)}
+
+
+def write_runs(runs):
+    """Write them in the order of what identifies them."""
+    RUNS.parent.mkdir(parents=True, exist_ok=True)
+    with open(RUNS, 'w', newline='') as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator='\n')
+        writer.writeheader()
+        writer.writerows(runs[key] for key in sorted(runs))
+
+
+def train(names, seeds, args):
+    """Train and add what ends to the CSV file; returns the exit status."""
+    configs = [write_config(name, args) for name in names]
+    command = [sys.executable, str(ROOT / 'tools' / 'benchmark.py'), *map(str, configs)]
+    command += ['--seeds', *map(str, seeds), '--jobs', str(args.jobs)]
+    asked = ['git', '-C', str(ROOT), 'rev-parse', '--short', 'HEAD']
+    commit = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    status = subprocess.run([*command, '--work-dir', str(args.work_dir)]).returncode
+    # Another study may have added its own meanwhile.
+    runs = read_runs()
+    for line in (args.work_dir / 'runs.jsonl').read_text().splitlines():
+        run = json.loads(line)
+        if run['status'] == 'complete':
+            key = (f'resnet{args.depth}', run['setting'], args.split, str(run['seed']))
+            accuracy = f'{run["curve"][str(args.epochs)]:.2f}'
+            row = [*key, accuracy, commit, torch.__version__, date.today()]
+            runs.setdefault(key, dict(zip(COLUMNS, row, strict=True)))
+    write_runs(runs)
+    return status
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('settings', nargs='*', metavar='SETTING')
+    parser.add_argument('--list', action='store_true', help='show the settings')
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
+    parser.add_argument('--split', choices=['test', 'held-out'], default='test')
+    parser.add_argument('--depth', type=int, default=8, help='of the student (default: 8)')
+    parser.add_argument('--epochs', type=int, default=15)
+    parser.add_argument('--data-root', type=Path, default=Path('data/cifar10_folder'))
+    parser.add_argument('--teacher', type=Path, default=Path('work_dirs/study_teacher.pth'))
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/study'))
+    parser.add_argument('--jobs', type=int, default=1, help='runs at a time (default: 1)')
+    args = parser.parse_args()
+    if args.list:
+        print(*SETTINGS, sep='\n')
+        return 0
+    for name in ('data_root', 'teacher', 'work_dir'):
+        setattr(args, name, getattr(args, name).resolve())
+    args.work_dir /= f'resnet{args.depth}_{args.split}'
+    for pattern in args.settings:
+        if not any(fnmatch(name, pattern) for name in SETTINGS):
+            parser.error(f'no such setting: {pattern}')
+    names = [n for n in SETTINGS if any(fnmatch(n, pattern) for pattern in args.settings)]
+    known, wanted = read_runs(), {}
+    for name in names:
+        key = (f'resnet{args.depth}', name, args.split)
+        seeds = tuple(seed for seed in args.seeds if (*key, str(seed)) not in known)
+        wanted.setdefault(seeds, []).append(name)
+    wanted.pop((), None)
+    return max((train(names, seeds, args) for seeds, names in wanted.items()), default=0)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""Settings of the study by name: a distiller of ``configs/_base_``, and what differs from it."""
+
+
+def sgd(lr, weight_decay):
+    """Options of the optimiser."""
+    return {
+        'optim_wrapper.optimizer.lr': lr,
+        'optim_wrapper.optimizer.weight_decay': weight_decay,
+    }
+
+
+def loss(name, **options):
+    """Options of a distillation loss."""
+    return {f'model.distiller.distill_losses.{name}.{key}': v for key, v in options.items()}
+
+
+def hook(index, **options):
+    """Options of a hook in `custom_hooks`."""
+    return {f'custom_hooks.{index}.{key}': value for key, value in options.items()}
+
+
+def kl(tau, start, stop, index=0):
+    """KL divergence on clean samples; the weights are those of a divergence without tau^2."""
+    return {**loss('loss_kl', tau=tau), **hook(index, start=start / tau**2, stop=stop / tau**2)}
+
+
+def boundary(tau, start, stop=0.0, end=0.75, index=2):
+    """KL divergence on boundary samples; the weights are MMRazor's, which times tau^2."""
+    return {
+        **loss('loss_boundary', tau=tau),
+        **hook(0, end=end),
+        **hook(index, start=start, stop=stop, end=end),
+    }
+
+
+# The best KD of the search, as the part on clean samples.
+BEST_KD = kl(4, 16, 16, index=1)
+PUBLISHED = boundary(3, 2 / 9)
+MAPPING = 'model.distiller.loss_forward_mappings.loss_triplet'
+
+
+def amkd(*changes):
+    """AMKD with the best KD on clean samples, BSS's weight on boundary samples, and changes."""
+    options = {**BEST_KD, **PUBLISHED}
+    for change in changes:
+        options.update(change)
+    return 'amkd', options
+
+
+def triplet(**options):
+    """Options of the triplet loss."""
+    return loss('loss_triplet', **options)
+
+
+def attack(**options):
+    """Options of the attack, and of where it comes from."""
+    return {f'custom_hooks.0.attack.{key}': value for key, value in options.items()}
+
+
+SETTINGS = {
+    # The student alone; its best schedule is that of all others.
+    'alone-lr0.1-wd1e-4': (None, sgd(0.1, 1e-4)),
+    'alone-lr0.1-wd5e-4': (None, sgd(0.1, 5e-4)),
+    'alone-lr0.2-wd1e-4': (None, sgd(0.2, 1e-4)),
+    'alone-lr0.2-wd5e-4': (None, sgd(0.2, 5e-4)),
+    # KD: BSS's weights; a constant weight of 1 with Hinton's tau^2; more; a higher temperature.
+    'kd-bss': ('kd', kl(3, 4, 1)),
+    'kd-tau4-w1': ('kd', kl(4, 16, 16)),
+    'kd-tau4-w4': ('kd', kl(4, 64, 64)),
+    'kd-tau8-w1': ('kd', kl(8, 64, 64)),
+    'kd-tau4-w1-lr0.2': ('kd', {**kl(4, 16, 16), **sgd(0.2, 5e-4)}),
+    # DKD: the weight of the wrong classes.
+    **{f'dkd-beta{beta}': ('dkd', loss('loss_dkd', beta=beta)) for beta in (1, 2, 4, 8)},
+    # Logit-standardised KD: the weight; 9 is published.
+    **{
+        f'ls-w{weight}': ('logit_standardization', hook(0, start=weight / 20, stop=weight))
+        for weight in (1, 3, 9, 18)
+    },
+    # BSS, as published and with the best KD on clean samples: the weight on boundary samples.
+    'bss-published': ('bss', {}),
+    **{
+        f'bss-kd-w{weight}': ('bss', {**BEST_KD, **boundary(3, weight / 9)}) for weight in (1, 2, 4)
+    },
+    # AMKD: the weight on boundary samples, as for BSS, and a temperature as on clean ones.
+    **{f'amkd-w{weight}': amkd(boundary(3, weight / 9)) for weight in (1, 2, 4)},
+    'amkd-tau4-w1': amkd(boundary(4, 1.0)),
+    # One factor at a time, from `amkd-w2`.
+    # How close to the boundary.
+    'amkd-attack-bss': amkd(attack(type='BSSAttack')),
+    'amkd-attack-overshoot1': amkd(attack(overshoot=1.0, tolerance=0.5)),
+    'amkd-triplet-w0': amkd(triplet(loss_weight=0.0)),
+    'amkd-triplet-w0.3': amkd(triplet(loss_weight=0.3)),
+    'amkd-triplet-w3': amkd(triplet(loss_weight=3.0)),
+    'amkd-triplet-only': amkd(boundary(3, 0.0)),
+    'amkd-triplet-cosine': amkd(triplet(distance='cosine')),
+    'amkd-triplet-squared': amkd(triplet(distance='squared')),
+    'amkd-triplet-raw': amkd(triplet(normalize=False)),
+    'amkd-margin0.1': amkd(triplet(margin=0.1)),
+    'amkd-margin1': amkd(triplet(margin=1.0)),
+    'amkd-positive-hardest': amkd(triplet(positive_mining='hardest')),
+    'amkd-negative-mean': amkd(triplet(negative_mining='mean')),
+    'amkd-norm-batch': amkd({'model.boundary_norm': 'batch'}),
+    'amkd-norm-running': amkd({'model.boundary_norm': 'running'}),
+    'amkd-samples0.125': amkd(hook(0, num_samples=0.125)),
+    'amkd-samples0.5': amkd(hook(0, num_samples=0.5)),
+    'amkd-base-discrepancy': amkd(hook(0, base='discrepancy')),
+    'amkd-base-any': amkd(hook(0, student_correct=False)),
+    'amkd-target-runner-up': amkd(hook(0, target='runner_up')),
+    'amkd-target-random': amkd(hook(0, target='random')),
+    'amkd-to-the-end': amkd(boundary(3, 2 / 9, 2 / 9, end=1.0)),
+    'amkd-logits': amkd(
+        {f'{MAPPING}.{name}.recorder': 'logits' for name in ('anchor', 'reference')}
+    ),
+    'amkd-teacher-anchor': amkd(
+        {
+            'model.distiller.teacher_recorders.embedding': dict(type='Embedding'),
+            f'{MAPPING}.positive': dict(recorder='embedding', from_student=False, record_idx=1),
+        }
+    ),
+    'amkd-negatives-target': amkd(
+        {
+            'model.distiller.student_recorders.targets': dict(type='Targets'),
+            f'{MAPPING}.anchor_targets': dict(recorder='targets', from_student=True, record_idx=1),
+        }
+    ),
+    'amkd-teacher-gap': amkd(
+        triplet(margin=0.0),
+        {
+            'model.distiller.teacher_recorders.embedding': dict(type='Embedding'),
+            f'{MAPPING}.teacher_anchor': dict(
+                recorder='embedding', from_student=False, record_idx=1
+            ),
+            f'{MAPPING}.teacher_reference': dict(recorder='embedding', from_student=False),
+        },
+    ),
+}
