@@ -98,16 +98,24 @@ def write_runs(runs):
 
 
 def train(names, seeds, args):
-    """Train and add what ends to the CSV file; returns the exit status."""
+    """Train, and add what ends to the CSV file, also if it is interrupted; returns the status."""
     configs = [write_config(name, args) for name in names]
     command = [sys.executable, str(ROOT / 'tools' / 'benchmark.py'), *map(str, configs)]
     command += ['--seeds', *map(str, seeds), '--jobs', str(args.jobs)]
     asked = ['git', '-C', str(ROOT), 'rev-parse', '--short', 'HEAD']
     commit = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
-    status = subprocess.run([*command, '--work-dir', str(args.work_dir)]).returncode
+    try:
+        return subprocess.run([*command, '--work-dir', str(args.work_dir)]).returncode
+    finally:
+        collect(commit, args)
+
+
+def collect(commit, args):
+    """Add the complete runs of the work directory to the CSV file."""
     # Another study may have added its own meanwhile.
     runs = read_runs()
-    for line in (args.work_dir / 'runs.jsonl').read_text().splitlines():
+    found = args.work_dir / 'runs.jsonl'
+    for line in found.read_text().splitlines() if found.exists() else []:
         run = json.loads(line)
         if run['status'] == 'complete':
             key = (f'resnet{args.depth}', run['setting'], args.split, str(run['seed']))
@@ -115,7 +123,6 @@ def train(names, seeds, args):
             row = [*key, accuracy, commit, torch.__version__, date.today()]
             runs.setdefault(key, dict(zip(COLUMNS, row, strict=True)))
     write_runs(runs)
-    return status
 
 
 def main():
