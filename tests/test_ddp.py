@@ -313,6 +313,10 @@ def work(rank, folder):
     )
     uneven['norm'] = SyncBatchNorm(8)
     found['synchronised'] = train(folder, 'synchronised', True, BATCH_SIZE, one_sided, **uneven)
+    one_and_three = dict(one_sided, num_samples=1 + 2 * rank, keep_unreached=True)
+    found['one_and_three'] = train(
+        folder, 'one_and_three', True, BATCH_SIZE, one_and_three, **uneven
+    )
     torch.save(found, folder / f'rank{rank}.pt')
 
 
@@ -431,6 +435,15 @@ def test_synchronised_batch_norm_gets_boundary_samples_in_all_processes_or_in_no
     assert 'train/distill.loss_boundary' not in first['losses']
     for name, gradient in first['gradients'].items():
         assert torch.equal(gradient, second['gradients'][name])
+
+
+def test_a_single_boundary_sample_and_synchronised_batch_norm(results):
+    """It must not leave the other process waiting."""
+    for rank, result in enumerate(results):
+        drawn = result['one_and_three']['drawn']
+        assert [len(each) for each in drawn] == [1 + 2 * rank] * len(drawn)
+    first, second = (result['one_and_three']['gradients'] for result in results)
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_metrics_of_two_processes_are_those_of_one(results):

@@ -37,7 +37,8 @@ def student_config(cfg):
 
     Returns:
         Config: ``model`` with the preprocessor the student was trained with, and ``test_*`` where
-        the distillation config has them. It imports ``amkd_mm`` only if it names a class of it.
+        the distillation config has them, without metrics that need the teacher. It imports
+        ``amkd_mm`` only if it names a class of it.
 
     Raises:
         ValueError: If ``cfg.model`` has no ``architecture``.
@@ -68,7 +69,7 @@ def student_config(cfg):
     split = 'test' if cfg.get('test_dataloader') is not None else 'val'
     if cfg.get(f'{split}_dataloader') is not None and cfg.get(f'{split}_evaluator') is not None:
         student['test_dataloader'] = cfg[f'{split}_dataloader']
-        student['test_evaluator'] = cfg[f'{split}_evaluator']
+        student['test_evaluator'] = without_pair_metrics(cfg[f'{split}_evaluator'])
         student['test_cfg'] = dict()
     imports = cfg.get('custom_imports', {}).get('imports', [])
     imports = [imports] if isinstance(imports, str) else list(imports)
@@ -79,17 +80,33 @@ def student_config(cfg):
     return Config(student)
 
 
+def without_pair_metrics(evaluator):
+    """A config of metrics, without those that compare a student with its teacher."""
+    metrics = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]
+    kept = [
+        metric
+        for metric in metrics
+        if not any(hasattr(cls, 'receive_algorithm') for cls in _classes_of(metric))
+    ]
+    return evaluator if len(kept) == len(metrics) else kept
+
+
+def _classes_of(config):
+    """The classes that a config may name."""
+    name = str(config.get('type')).rpartition('.')[2]
+    found = (registry.module_dict.get(name) for registry in REGISTRIES)
+    return [cls for cls in found if cls is not None]
+
+
 def _uses_amkd_mm(node):
     """Whether a config names a class of this package, so that reading it needs the package."""
     if isinstance(node, (list, tuple)):
         return any(map(_uses_amkd_mm, node))
     if not isinstance(node, dict):
         return False
-    name = str(node.get('type')).rpartition('.')[2]
-    classes = (registry.module_dict.get(name) for registry in REGISTRIES)
-    return any(
-        cls is not None and cls.__module__.partition('.')[0] == 'amkd_mm' for cls in classes
-    ) or any(map(_uses_amkd_mm, node.values()))
+    return any(cls.__module__.partition('.')[0] == 'amkd_mm' for cls in _classes_of(node)) or any(
+        map(_uses_amkd_mm, node.values())
+    )
 
 
 def student_checkpoint(checkpoint, config):

@@ -1,9 +1,9 @@
 """Test an algorithm. The options are those of MMRazor's `tools/test.py`."""
 
-import os.path as osp
-
 from mmengine.runner import Runner
 from train import build_parser, check_file, load_config
+
+from amkd_mm.algorithms.teacher_checkpoint import exists
 
 
 def main():
@@ -15,7 +15,7 @@ def main():
     cfg = load_config(parser, args)
     cfg.load_from = None if args.checkpoint == 'none' else args.checkpoint
     path = cfg.model.get('teacher_ckpt')
-    if cfg.load_from is not None and path and not osp.isfile(osp.expanduser(path)):
+    if cfg.load_from is not None and path and not exists(path):
         # The checkpoint of a distillation holds the teacher. Its own, where it is still there, says
         # how its images were normalised.
         cfg.model.teacher_ckpt = None

@@ -25,7 +25,7 @@ from ..boundary_rows import Rows, is_boundary, split
 from ..classifiers import to_logits
 from ..fast_teacher import FastTeacher, disable_checkpointing
 from ..recorders import ClassifierRecorder
-from .boundary_norm import check_boundary_norm, normalize_boundary_rows
+from .boundary_norm import check_boundary_norm, is_synchronised, normalize_boundary_rows
 from .chance_check import ChanceCheck
 from .distiller_checks import check_arguments, check_cfg_path, check_distiller
 from .pair_checks import check_pair
@@ -48,7 +48,7 @@ class AMKD(SingleTeacherDistill):
     (Heo et al., AAAI 2019), and a triplet loss that constrains their distance to samples of
     negative classes. Everything else is our reconstruction:
 
-    ``L = L_task(S(x), y) + a KD(S(x), T(x)) + b(t) KD(S(x^), T(x^)) + c(t) Triplet(x^)``
+    ``L = L_task(S(x), y) + a(t) KD(S(x), T(x)) + b(t) KD(S(x^), T(x^)) + c(t) Triplet(x^)``
 
     ``BoundarySampleHook`` appends the boundary samples x^ to the batch. This class runs the
     clean rows first and the boundary rows second inside one recorder context, so that every
@@ -91,8 +91,8 @@ class AMKD(SingleTeacherDistill):
         boundary_norm (str): How batch norm of the student, in training mode, treats boundary rows.
             ``'update'``: by their own statistics, which also update the running ones, as in BSS;
             ``'batch'``: by their own statistics, while the running ones are of clean rows alone;
-            ``'running'``: by the running statistics. A single row always has these. Defaults to
-            ``'update'``.
+            ``'running'``: by the running statistics. A single row always has these, unless batch
+            norm is synchronised. Defaults to ``'update'``.
         teacher_compile (bool | dict): Whether to compile the teacher, while it is not trained,
             by :func:`torch.compile`, or the arguments of that. Defaults to False.
         data_preprocessor (dict | nn.Module, optional): As in MMPretrain, ``type`` may be left
@@ -106,8 +106,8 @@ class AMKD(SingleTeacherDistill):
         TypeError: If an argument is unknown.
         ValueError: If the checkpoint does not fit, the class counts differ, a head is for several
             labels or tasks or cannot be trained, a recorder waits for the loss of a teacher that is
-            not trained, settings beside ``cfg_path`` have no effect, ``boundary_norm`` is unknown,
-            or PyTorch cannot compile.
+            not trained, settings beside ``cfg_path`` have no effect, ``boundary_norm`` is unknown
+            or does not go with activation checkpointing, or PyTorch cannot compile.
     """
 
     def __init__(
@@ -131,7 +131,6 @@ class AMKD(SingleTeacherDistill):
         for key, model in (('model.architecture', architecture), ('model.teacher', teacher)):
             if isinstance(model, dict):
                 check_cfg_path(key, model)
-        check_boundary_norm(boundary_norm)
         if teacher_ckpt:
             check_exists(teacher_ckpt)
         trained = kwargs.get('teacher_trainable', False)
@@ -139,6 +138,7 @@ class AMKD(SingleTeacherDistill):
         student = MODELS.build(architecture) if isinstance(architecture, dict) else architecture
         teacher = MODELS.build(teacher) if isinstance(teacher, dict) else teacher
         check_pair(student, teacher, trained)
+        check_boundary_norm(boundary_norm, student)
         for model in (student, teacher):
             keep_weights(model)
         adaptations = []
@@ -405,4 +405,4 @@ class AMKD(SingleTeacherDistill):
 
 def has_sync_batch_norm(model: nn.Module) -> bool:
     """Whether a model has PyTorch's or MMCV's synchronised batch norm."""
-    return any(type(module).__name__ == 'SyncBatchNorm' for module in model.modules())
+    return any(map(is_synchronised, model.modules()))

@@ -6,13 +6,21 @@ from contextlib import contextmanager
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..fast_teacher import checkpointed
+
 CHOICES = ('update', 'batch', 'running')
 
 
-def check_boundary_norm(choice: str) -> None:
-    """Raise ``ValueError`` unless it is one of the choices."""
+def check_boundary_norm(choice: str, student: nn.Module) -> None:
+    """Raise ``ValueError`` unless it is one of the choices, and works for the student."""
     if choice not in CHOICES:
         raise ValueError(f'model.boundary_norm must be one of {CHOICES}, not {choice!r}')
+    if choice != 'update' and checkpointed(student):
+        raise ValueError(
+            f'model.boundary_norm={choice!r} cannot be had with activation checkpointing, which '
+            'computes the boundary rows again when batch norm is as for clean ones: turn that off '
+            "in `model.architecture`, such as by `with_cp=False`, or set `boundary_norm='update'`"
+        )
 
 
 @contextmanager
@@ -20,12 +28,14 @@ def normalize_boundary_rows(model: nn.Module, choice: str, num_rows: int) -> Ite
     """Let a model's batch norm treat rows as ``boundary_norm`` of ``AMKD`` says.
 
     A single row has no batch statistics in a feature map of one pixel, which PyTorch refuses: it
-    gets the running ones.
+    gets the running ones. Where batch norm is synchronised it is not alone, and the other processes
+    wait for it.
     """
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]
     tracked = [norm.track_running_stats for norm in norms]
     for norm in norms:
-        if choice == 'running' or num_rows == 1:
+        alone = num_rows == 1 and not is_synchronised(norm)
+        if choice == 'running' or alone:
             norm.eval()
         elif choice == 'batch':
             norm.track_running_stats = False
@@ -35,3 +45,8 @@ def normalize_boundary_rows(model: nn.Module, choice: str, num_rows: int) -> Ite
         for norm, track in zip(norms, tracked, strict=True):
             norm.train()
             norm.track_running_stats = track
+
+
+def is_synchronised(module: nn.Module) -> bool:
+    """Whether it is PyTorch's or MMCV's synchronised batch norm."""
+    return type(module).__name__ == 'SyncBatchNorm'

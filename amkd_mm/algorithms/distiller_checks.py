@@ -43,8 +43,9 @@ def check_distiller(
             if recorder['type'] in OUTPUTS:
                 check_outputs(model, key)
             if recorder['type'] == 'Stages':
-                for source in recorder.get('sources', ['(none)']):
-                    names = [name for name, _ in model.named_modules()]
+                names = [source for source, _ in model.named_modules()]
+                sources = recorder.get('sources', '(none)')
+                for source in [sources] if isinstance(sources, str) else sources:
                     require(source, names, f'{key}.sources', f'the {side}')
             if recorder['type'] in SOURCES:
                 names = [source for source, _ in SOURCES[recorder['type']](model)]

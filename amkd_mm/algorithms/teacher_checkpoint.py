@@ -26,9 +26,14 @@ SETTINGS = (
 )
 
 
+def exists(path: str) -> bool:
+    """Whether ``path`` is a URL, or a local file that exists."""
+    return '://' in path or osp.isfile(osp.expanduser(path))
+
+
 def check_exists(path: str) -> None:
     """Raise ``FileNotFoundError`` if ``path`` is a local file that does not exist."""
-    if '://' not in path and not osp.isfile(osp.expanduser(path)):
+    if not exists(path):
         raise FileNotFoundError(
             f'model.teacher_ckpt: {path!r} does not exist; train the teacher first, or give the '
             'path or URL of its checkpoint'

@@ -21,7 +21,8 @@ class AugmentedSampleHook(SampleHook):
     """Appends a strongly augmented copy of every image of the batch, in the batch's order.
 
     Row i of a recorder's ``record_idx=1`` is then a copy of row i of ``record_idx=0``, which losses
-    of pairs can read. Logs ``augmented/samples`` and ``augmented/seconds``.
+    of pairs can read. Logs ``augmented/samples``, ``augmented/share`` (of the batch) and
+    ``augmented/seconds``.
 
     Args:
         transforms (list[dict]): Configs of MMPretrain's transforms that change ``img``, such as

@@ -49,9 +49,9 @@ class BoundarySampleHook(SampleHook):
     :class:`~amkd_mm.hooks.sample_hook.SampleHook`'s.
 
     Each step logs under ``boundary/``: ``attacked`` (how many), ``samples`` (how many of them were
-    appended), ``reached`` (share of the attacked that reached their target class), ``gap`` (mean
-    ``|p_base - p_target|`` of the teacher) and ``l2`` (mean L2 norm of the perturbation, in
-    normalised input units) of the appended, and ``seconds``.
+    appended), ``share`` (these as a share of the batch), ``reached`` (share of the attacked that
+    reached their target class), ``gap`` (mean ``|p_base - p_target|`` of the teacher) and ``l2``
+    (mean L2 norm of the perturbation, in normalised input units) of the appended, and ``seconds``.
 
     Args:
         attack (dict): Config of a boundary attack in ``mmrazor.registry.TASK_UTILS``, such as

@@ -24,8 +24,8 @@ class LocalDistributionHook(SampleHook):
     steps (``radius / num_steps`` in the coordinate that moves most), and images in [0, 1] as the
     unit of the radius.
 
-    Logs ``particles/samples``, ``particles/loss`` (the teacher's mean loss on them) and
-    ``particles/seconds``.
+    Logs ``particles/samples``, ``particles/share`` (particles for each image of the batch),
+    ``particles/loss`` (the teacher's mean loss on them) and ``particles/seconds``.
 
     Args:
         num_particles (int): For each image. Defaults to 4.

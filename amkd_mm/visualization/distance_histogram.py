@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from .accuracy_plot import COLOURS
+from .colours import COLOURS
 
 BINS = 30
 

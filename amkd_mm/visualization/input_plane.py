@@ -33,7 +33,7 @@ class InputPlane(NamedTuple):
         Raises:
             ValueError: If the images lie on a line.
         """
-        origin, first, second = (image.double().cpu() for image in (origin, first, second))
+        origin, first, second = (image.cpu().double() for image in (origin, first, second))
         across, up = (first - origin).flatten(), (second - origin).flatten()
         length, reach = across.norm(), up.norm()
         across = across / length
@@ -44,7 +44,7 @@ class InputPlane(NamedTuple):
 
     def coordinates(self, images: Tensor) -> Tensor:
         """Where images (N, C, H, W), or their projections, lie in the plane, (N, 2) float64."""
-        return (images.double().cpu() - self.origin).flatten(1) @ self.axes.T
+        return (images.cpu().double() - self.origin).flatten(1) @ self.axes.T
 
     def images(self, coordinates: Tensor) -> Tensor:
         """The images at coordinates (N, 2), (N, C, H, W) float64."""

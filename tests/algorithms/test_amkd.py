@@ -369,6 +369,16 @@ def test_unknown_boundary_norm():
         amkd(boundary_norm='own')
 
 
+def test_boundary_norm_and_activation_checkpointing():
+    """It would run batch norm once more, in the backward pass, as for clean rows."""
+    student = classifier()
+    student['backbone'] = dict(type='ResNet', depth=18, with_cp=True)
+    student['head']['in_channels'] = 512
+    amkd(architecture=student)
+    with pytest.raises(ValueError, match="model.boundary_norm='batch' .* `with_cp=False`"):
+        amkd(architecture=student, boundary_norm='batch')
+
+
 @pytest.mark.parametrize('num_boundary', [1, 2])
 def test_a_single_boundary_row_and_batch_norm_of_one_pixel(num_boundary):
     """PyTorch refuses the batch statistics of one value per channel."""

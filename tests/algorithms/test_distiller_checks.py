@@ -112,6 +112,12 @@ def test_the_correct_config_is_accepted_and_stays_as_it_was():
             ["stages.sources: 'backbone.layer4' is not in the student", "'backbone.layer3'"],
         ),
         (
+            # Not each of its letters.
+            'student_recorders.stages.sources',
+            'backbone.layer4',
+            ["stages.sources: 'backbone.layer4' is not in the student"],
+        ),
+        (
             # A module is no parameter.
             'student_recorders.weight.source',
             'head.fc',

@@ -174,6 +174,22 @@ def test_own_class_keeps_the_import(export):
     assert export.student_config(Config(cfg)).custom_imports.imports == ['mine']
 
 
+def test_metrics_that_need_the_teacher_stay_behind(export):
+    model = dict(architecture=classifier(4))
+    accuracy, agreement = dict(type='Accuracy', topk=(1,)), dict(type='mmpretrain.Agreement')
+    imports = dict(imports=['amkd_mm'], allow_failed_imports=False)
+    for given, expected in (
+        ([accuracy, agreement, dict(type='BoundarySimilarity')], [accuracy]),
+        ([accuracy], [accuracy]),
+        (accuracy, accuracy),
+    ):
+        cfg = dict(model=model, custom_imports=imports, test_dataloader=dict(batch_size=1))
+        student = export.student_config(Config(dict(cfg, test_evaluator=given)))
+        assert student.test_evaluator == expected
+        # They are no reason to need this package.
+        assert 'custom_imports' not in student
+
+
 def test_config_without_algorithm(export):
     with pytest.raises(ValueError, match='model.architecture'):
         export.student_config(Config(dict(model=classifier(4))))

@@ -192,7 +192,8 @@ def test_test_repeats_the_last_validation(folder, trained):
 def test_test_normalises_for_the_teacher_as_its_checkpoint_says(folder, trained):
     weights = last_checkpoint(folder / 'plain')['state_dict']
     teacher = {k[len('teacher.') :]: v for k, v in weights.items() if k.startswith('teacher.')}
-    recorded = 'data_preprocessor = dict(mean=[0.0] * 3, std=[1.0] * 3)'
+    # As MMEngine writes it: values, which are read without running anything.
+    recorded = 'data_preprocessor = dict(mean=[0.0, 0.0, 0.0], std=[1.0, 1.0, 1.0])'
     torch.save(dict(state_dict=teacher, meta=dict(cfg=recorded)), folder / 'teacher.pth')
     command = ('test.py', 'config.py', 'plain/epoch_3.pth', '--work-dir', 'own', '--cfg-options')
     log = tool(*command, 'model.type=AMKD', 'model.teacher_ckpt=teacher.pth', cwd=folder)

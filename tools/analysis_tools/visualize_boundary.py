@@ -18,17 +18,20 @@ import amkd_mm  # noqa: F401
 # isort: split
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import CheckpointLoader, set_random_seed
 from mmrazor.utils import register_all_modules
 
+from amkd_mm.algorithms.teacher_checkpoint import exists
 from amkd_mm.attacks import AttackResult, BoundaryAttack
 from amkd_mm.classifiers import num_classes
 from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks import BoundarySampleHook
 from amkd_mm.hooks.boundary_sample_hook import runner_up_target
+from amkd_mm.image_batches import read_batch
 from amkd_mm.pixel_space import PixelSpace
 from amkd_mm.visualization import (
     EmbeddingMap,
@@ -173,7 +176,7 @@ def build(cfg, args):
     if cfg.get('data_preprocessor') is not None:
         settings.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())
     path = settings.get('teacher_ckpt')
-    if path and '://' not in path and not osp.isfile(path):
+    if path and not exists(path):
         # The checkpoint holds the teacher. Only how its images were normalised may be missing.
         settings['teacher_ckpt'] = None
     algorithm = MODELS.build(settings)
@@ -211,18 +214,9 @@ def choose_images(cfg, number, generator):
     rows = torch.randperm(len(dataset), generator=generator)[:number].tolist()
     if not rows:
         raise ValueError('config: the data set of `val_dataloader` is empty')
-    items = [dataset[row] for row in rows]
-    images = [item['inputs'] for item in items]
-    labels = [item['data_samples'].get('gt_label') for item in items]
-    if any(label is None or label.numel() != 1 for label in labels):
-        raise ValueError('config: the images of `val_dataloader` need one `gt_label` each')
-    shapes = {tuple(image.shape) for image in images}
-    if len(shapes) > 1:
-        raise ValueError(
-            'config: the images of `val_dataloader` must be of one size, but there are '
-            f'{sorted(shapes)[:3]}: resize or crop them in its pipeline'
-        )
-    return torch.stack(images), torch.cat(labels), dataset
+    batch = pseudo_collate([dataset[row] for row in rows])
+    pipeline = 'val_dataloader.dataset.pipeline'
+    return *read_batch('visualize_boundary.py', pipeline, batch), dataset
 
 
 def ask(classify, space, pixels, batch_size=256):
