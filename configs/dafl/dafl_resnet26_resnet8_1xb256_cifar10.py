@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/datasets/cifar10_bs256.py',
     '../_base_/models/cifar_resnet.py',
-    '../_base_/schedules/datafree_cifar10_bs256_150e.py',
+    '../_base_/schedules/datafree_cifar_bs256_150e.py',
     '../_base_/distillers/dafl.py',
     '../_base_/default_runtime.py',
 ]

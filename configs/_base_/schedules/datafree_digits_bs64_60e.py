@@ -1,5 +1,5 @@
 # Ours: the same proportions over 60 epochs.
-_base_ = ['./datafree_cifar10_bs256_150e.py']
+_base_ = ['./datafree_cifar_bs256_150e.py']
 
 param_scheduler = dict(architecture=dict(milestones=[24, 48]), generator=dict(milestones=[24, 48]))
 
