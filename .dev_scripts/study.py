@@ -5,9 +5,9 @@ lacks with ``tools/benchmark.py``, and adds it. ``SETTING`` may have wildcards; 
 them all.
 
 All runs are short enough for a CPU: a fifth of the training images of CIFAR-10 (the first fold of
-MMPretrain's ``KFoldDataset``), 15 epochs, a learning rate that falls to zero by a cosine. Settings
-are chosen on another fold of the training images (``--split held-out``), and reported on the test
-images.
+MMPretrain's ``KFoldDataset``), 15 epochs, a learning rate that rises in the first and then falls to
+zero by a cosine. Settings are chosen on another fold of the training images (``--split held-out``),
+and reported on the test images.
 """
 
 import argparse
@@ -26,8 +26,11 @@ from study_settings import SETTINGS
 ROOT = Path(__file__).resolve().parents[1]
 BASE = ROOT / 'configs' / '_base_'
 RUNS = ROOT / 'docs' / 'results' / 'runs.csv'
-COLUMNS = ['student', 'setting', 'split', 'seed', 'accuracy', 'commit', 'torch', 'day']
-KEY = COLUMNS[:4]
+COLUMNS = [
+    *('student', 'schedule', 'setting', 'split', 'seed'),
+    *('accuracy', 'commit', 'torch', 'day'),
+]
+KEY = COLUMNS[:5]
 
 
 def write_config(name, args):
@@ -68,16 +71,26 @@ def common(args):
         'train_dataloader.batch_size': 128,
         'train_cfg.max_epochs': args.epochs,
         'train_cfg.val_interval': args.epochs,
-        'param_scheduler': dict(
-            _delete_=True,
-            type='CosineAnnealingLR',
-            T_max=args.epochs,
-            convert_to_iter_based=True,
-        ),
+        # Without the first epoch, heavy losses kill units of the student at once.
+        'param_scheduler': [
+            dict(type='LinearLR', start_factor=0.05, end=1, convert_to_iter_based=True),
+            dict(
+                type='CosineAnnealingLR',
+                begin=1,
+                T_max=args.epochs - 1,
+                end=args.epochs,
+                convert_to_iter_based=True,
+            ),
+        ],
         'optim_wrapper.optimizer.weight_decay': 5e-4,
         'default_hooks.checkpoint.interval': args.epochs,
         'default_hooks.checkpoint.max_keep_ckpts': 1,
     }
+
+
+def identity(name, args):
+    """What identifies a run besides its seed."""
+    return (f'resnet{args.depth}', f'warmup-cosine-{args.epochs}', name, args.split)
 
 
 def read_runs():
@@ -118,7 +131,7 @@ def collect(commit, args):
     for line in found.read_text().splitlines() if found.exists() else []:
         run = json.loads(line)
         if run['status'] == 'complete':
-            key = (f'resnet{args.depth}', run['setting'], args.split, str(run['seed']))
+            key = (*identity(run['setting'], args), str(run['seed']))
             accuracy = f'{run["curve"][str(args.epochs)]:.2f}'
             row = [*key, accuracy, commit, torch.__version__, date.today()]
             runs.setdefault(key, dict(zip(COLUMNS, row, strict=True)))
@@ -150,7 +163,7 @@ def main():
     names = [n for n in SETTINGS if any(fnmatch(n, pattern) for pattern in args.settings)]
     known, wanted = read_runs(), {}
     for name in names:
-        key = (f'resnet{args.depth}', name, args.split)
+        key = identity(name, args)
         seeds = tuple(seed for seed in args.seeds if (*key, str(seed)) not in known)
         wanted.setdefault(seeds, []).append(name)
     wanted.pop((), None)

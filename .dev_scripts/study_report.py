@@ -15,11 +15,12 @@ from amkd_mm.visualization.colours import COLOURS
 
 
 def by_setting(split):
-    """Student to setting to seed to accuracy, of the runs of a split."""
+    """Student and schedule to setting to seed to accuracy, of the runs of a split."""
     found = {}
-    for (student, setting, of, seed), row in read_runs().items():
+    for (student, schedule, setting, of, seed), row in read_runs().items():
         if of == split:
-            runs = found.setdefault(student, {}).setdefault(setting, {})
+            name = f'{student}, {schedule}'
+            runs = found.setdefault(name, {}).setdefault(setting, {})
             runs[int(seed)] = float(row['accuracy'])
     return found
 
