@@ -12,7 +12,6 @@ and reported on the test images.
 
 import argparse
 import csv
-import json
 import subprocess
 import sys
 from datetime import date
@@ -22,6 +21,8 @@ from pathlib import Path
 import torch
 from mmengine import Config
 from study_settings import SETTINGS
+
+from amkd_mm.benchmarking.records import read_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 BASE = ROOT / 'configs' / '_base_'
@@ -127,9 +128,7 @@ def collect(commit, args):
     """Add the complete runs of the work directory to the CSV file."""
     # Another study may have added its own meanwhile.
     runs = read_runs()
-    found = args.work_dir / 'runs.jsonl'
-    for line in found.read_text().splitlines() if found.exists() else []:
-        run = json.loads(line)
+    for run in read_lines(args.work_dir / 'runs.jsonl'):
         if run['status'] == 'complete':
             key = (*identity(run['setting'], args), str(run['seed']))
             accuracy = f'{run["curve"][str(args.epochs)]:.2f}'

@@ -1,7 +1,7 @@
-"""Print the tables of ``docs/results.md`` from ``docs/results/runs.csv``, and draw its plot.
+"""Print tables of the runs in ``docs/results/runs.csv``, and draw them.
 
 ``python .dev_scripts/study_report.py`` prints for each student and split the mean and the sample
-standard deviation of each setting, best first, and its paired gain over two others with a 95%
+standard deviation of each setting, best first, and its paired gain over others with a 95%
 confidence interval; ``--plot`` draws the test accuracies to ``docs/results/accuracy.png``.
 """
 
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from study import RUNS, read_runs
 
 from amkd_mm.benchmarking.comparison import mean_and_std, paired_gain
+from amkd_mm.benchmarking.tables import interval, spread
 from amkd_mm.visualization.colours import COLOURS
 
 
@@ -25,28 +26,16 @@ def by_setting(split):
     return found
 
 
-def spread(found):
-    """Mean and standard deviation as a text."""
-    text = f'{found["mean"]:.2f}'
-    return text if found['std'] is None else f'{text} ± {found["std"]:.2f}'
-
-
-def gain(values, baseline):
-    """A paired gain as a text."""
-    found = paired_gain(values, baseline) if values is not baseline else None
-    if found is None:
-        return '-'
-    text = f'{found["mean"]:+.2f}'
-    return text if found['low'] is None else f'{text} ({found["low"]:+.2f} to {found["high"]:+.2f})'
-
-
 def table(settings, baselines):
     """A markdown table of settings, best first."""
     heads = ['setting', 'n', 'accuracy (%)', *(f'gain over {name}' for name in baselines)]
     lines = [f'| {" | ".join(heads)} |', '| --- |' + ' ---: |' * (len(heads) - 1)]
     means = {name: mean_and_std(list(runs.values())) for name, runs in settings.items()}
     for name in sorted(settings, key=lambda name: -means[name]['mean']):
-        gains = [gain(settings[name], settings[one]) for one in baselines]
+        gains = [
+            '-' if name == one else interval(paired_gain(settings[name], settings[one]))
+            for one in baselines
+        ]
         cells = [f'`{name}`', str(means[name]['n']), spread(means[name]), *gains]
         lines.append(f'| {" | ".join(cells)} |')
     return '\n'.join(lines)

@@ -168,6 +168,26 @@ def separate(model):
     return SeparateMomentumOptimWrapper(optimizer, groups)
 
 
+def make_runner(folder, name, distributed, **settings):
+    """A Runner of one process, or of one of two."""
+    return Runner(
+        work_dir=str(folder / name),
+        default_hooks=dict(checkpoint=None, logger=None, timer=None),
+        default_scope='mmpretrain',
+        launcher='pytorch' if distributed else 'none',
+        env_cfg=dict(dist_cfg=dict(backend='gloo')),
+        cfg=dict(
+            model_wrapper_cfg=dict(
+                type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False
+            )
+        ),
+        randomness=dict(seed=0),
+        log_level='ERROR',
+        experiment_name=name,
+        **settings,
+    )
+
+
 def train(
     folder,
     name,
@@ -182,9 +202,11 @@ def train(
     """Train in a Runner: gradients of the last step, choices of all, mean losses of the last."""
     model = make_amkd(**model)
     wrapper, spy = make_wrapper(model), Spy()
-    runner = Runner(
+    runner = make_runner(
+        folder,
+        name,
+        distributed,
         model=model,
-        work_dir=str(folder / name),
         train_dataloader=dict(
             batch_size=batch_size,
             num_workers=0,
@@ -194,18 +216,6 @@ def train(
         train_cfg=dict(by_epoch=True, max_epochs=epochs),
         optim_wrapper=wrapper,
         custom_hooks=[{'type': 'mmrazor.BoundarySampleHook', **hook}, spy],
-        default_hooks=dict(checkpoint=None, logger=None, timer=None),
-        default_scope='mmpretrain',
-        launcher='pytorch' if distributed else 'none',
-        env_cfg=dict(dist_cfg=dict(backend='gloo')),
-        cfg=dict(
-            model_wrapper_cfg=dict(
-                type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False
-            )
-        ),
-        randomness=dict(seed=0),
-        log_level='ERROR',
-        experiment_name=name,
     )
     runner.train()
     assert hasattr(runner.model, 'module') == distributed
@@ -228,9 +238,11 @@ def validate(folder, name, distributed):
     model, evaluations = make_amkd(), Evaluations()
     images = Images(model.teacher, 1)
     images.images = images.images[:7]
-    runner = Runner(
+    runner = make_runner(
+        folder,
+        name,
+        distributed,
         model=model,
-        work_dir=str(folder / name),
         val_dataloader=dict(
             batch_size=3,
             num_workers=0,
@@ -246,18 +258,6 @@ def validate(folder, name, distributed):
             ),
         ],
         custom_hooks=[dict(type='mmrazor.MetricAlgorithmHook'), evaluations],
-        default_hooks=dict(checkpoint=None, logger=None, timer=None),
-        default_scope='mmpretrain',
-        launcher='pytorch' if distributed else 'none',
-        env_cfg=dict(dist_cfg=dict(backend='gloo')),
-        cfg=dict(
-            model_wrapper_cfg=dict(
-                type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False
-            )
-        ),
-        randomness=dict(seed=0),
-        log_level='ERROR',
-        experiment_name=name,
     )
     runner.val()
     return evaluations.metrics

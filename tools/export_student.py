@@ -8,7 +8,6 @@ student from it. After ``python tools/export_student.py CONFIG CHECKPOINT studen
 """
 
 import argparse
-import os.path as osp
 from copy import deepcopy
 from pathlib import Path
 
@@ -23,6 +22,8 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import CheckpointLoader
 from mmpretrain.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 from mmrazor.utils import register_all_modules
+
+from amkd_mm.algorithms.teacher_checkpoint import exists
 
 PREFIX = 'architecture.'
 # Where the classes that a student's config may name are registered.
@@ -166,7 +167,7 @@ def main():
     args = parser.parse_args()
     for name in ('config', 'checkpoint'):
         path = getattr(args, name)
-        if '://' not in path and not osp.isfile(path):
+        if not exists(path):
             parser.error(f'{name}: no such file: {path}')
     out = Path(args.out)
     if out.suffix != '.pth':

@@ -16,6 +16,8 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner, find_latest_checkpoint
 from mmrazor.utils import register_all_modules
 
+from amkd_mm.algorithms.teacher_checkpoint import exists
+
 
 def build_parser(description):
     """The options that `train.py` and `test.py` share."""
@@ -38,7 +40,7 @@ def build_parser(description):
 
 def check_file(parser, name, path):
     """Exit with one line when a local file is missing; URLs are left to MMEngine."""
-    if path and '://' not in path and not osp.isfile(osp.expanduser(path)):
+    if path and not exists(path):
         hint = ''
         if name == 'model.teacher_ckpt':
             hint = '\ntrain the teacher first (configs/vanilla), or give the path or URL of one'

@@ -6,7 +6,6 @@ import amkd_mm  # noqa: F401
 import pytest
 import torch
 from mmengine.registry import DefaultScope
-from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from mmrazor.models.task_modules.recorder import RecorderManager
 
@@ -14,20 +13,6 @@ from amkd_mm.boundary_rows import mark
 from amkd_mm.recorders import EmbeddingRecorder, LabelsRecorder
 
 K = 4
-
-
-@pytest.fixture
-def model():
-    torch.manual_seed(0)
-    return MODELS.build(
-        dict(
-            _scope_='mmpretrain',
-            type='ImageClassifier',
-            backbone=dict(type='CifarResNet', depth=8),
-            neck=dict(type='GlobalAveragePooling'),
-            head=dict(type='LinearClsHead', num_classes=K, in_channels=64),
-        )
-    ).eval()
 
 
 def samples(*labels):

@@ -5,25 +5,10 @@ import amkd_mm  # noqa: F401
 # isort: split
 import pytest
 import torch
-from mmpretrain.registry import MODELS
 
 from amkd_mm.recorders import StagesRecorder
 
 NAMES = ['backbone.layer1', 'backbone.layer2', 'backbone.layer3']
-
-
-@pytest.fixture
-def model():
-    torch.manual_seed(0)
-    return MODELS.build(
-        dict(
-            _scope_='mmpretrain',
-            type='ImageClassifier',
-            backbone=dict(type='CifarResNet', depth=8),
-            neck=dict(type='GlobalAveragePooling'),
-            head=dict(type='LinearClsHead', num_classes=4, in_channels=64),
-        )
-    ).eval()
 
 
 def stages_of(model, images):

@@ -142,7 +142,7 @@ def weights_of(name, path, parts):
     Raises:
         ValueError: If the checkpoint does not load, or lacks a part.
     """
-    if '://' not in path and not osp.isfile(path):
+    if not exists(path):
         raise FileNotFoundError(f'{name}: no such file: {path}')
     try:
         checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
