@@ -12,6 +12,7 @@ and reported on the test images.
 
 import argparse
 import csv
+import os
 import subprocess
 import sys
 from datetime import date
@@ -119,7 +120,11 @@ def train(names, seeds, args):
     asked = ['git', '-C', str(ROOT), 'rev-parse', '--short', 'HEAD']
     commit = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
     try:
-        return subprocess.run([*command, '--work-dir', str(args.work_dir)]).returncode
+        # Where `study_hooks` is.
+        paths = [str(Path(__file__).parent), os.environ.get('PYTHONPATH', '')]
+        environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(paths)}
+        command += ['--work-dir', str(args.work_dir)]
+        return subprocess.run(command, env=environment).returncode
     finally:
         collect(commit, args)
 

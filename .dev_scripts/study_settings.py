@@ -57,6 +57,21 @@ def attack(**options):
     return {f'custom_hooks.0.attack.{key}': value for key, value in options.items()}
 
 
+def study_hook(name):
+    """Another hook that makes boundary samples."""
+    return {'custom_hooks.0.type': f'mmrazor.{name}', 'custom_imports.imports': STUDY_IMPORTS}
+
+
+STUDY_IMPORTS = ['amkd_mm', 'study_hooks']
+TEACHER_EMBEDDING = {'model.distiller.teacher_recorders.embedding': dict(type='Embedding')}
+# The positive is the teacher's embedding of the boundary sample itself.
+TEACHER_ANCHOR = {
+    **TEACHER_EMBEDDING,
+    f'{MAPPING}.positive': dict(recorder='embedding', from_student=False, record_idx=1),
+}
+# And the negatives are the teacher's embeddings of clean samples.
+TEACHER_SPACE = {**TEACHER_ANCHOR, f'{MAPPING}.reference.from_student': False}
+
 SETTINGS = {
     # The student alone: its schedule. All others have a rate of 0.1 and a decay of 5e-4; KD is also
     # tried with another.
@@ -69,7 +84,9 @@ SETTINGS = {
     'kd-tau4-w1': ('kd', kl(4, 16, 16)),
     'kd-tau4-w4': ('kd', kl(4, 64, 64)),
     'kd-tau8-w1': ('kd', kl(8, 64, 64)),
-    'kd-tau4-w1-lr0.2': ('kd', {**kl(4, 16, 16), **sgd(0.2, 5e-4)}),
+    **{
+        f'kd-tau4-w1-lr{lr}': ('kd', {**kl(4, 16, 16), **sgd(lr, 5e-4)}) for lr in (0.05, 0.2)
+    },
     # DKD: the weight of the wrong classes.
     **{f'dkd-beta{beta}': ('dkd', loss('loss_dkd', beta=beta)) for beta in (1, 2, 4, 8)},
     # Logit-standardised KD: the weight; 9 is published.
@@ -85,6 +102,7 @@ SETTINGS = {
     # AMKD: the weight on boundary samples, as for BSS, and a temperature as on clean ones.
     **{f'amkd-w{weight}': amkd(boundary(3, weight / 9)) for weight in (1, 2, 4)},
     'amkd-tau4-w1': amkd(boundary(4, 1.0)),
+    'amkd-tau4-w1-lr0.05': amkd(boundary(4, 1.0), sgd(0.05, 5e-4)),
     # One factor at a time, from `amkd-w2`.
     # How close to the boundary.
     'amkd-attack-bss': amkd(attack(type='BSSAttack')),
@@ -109,15 +127,30 @@ SETTINGS = {
     'amkd-target-runner-up': amkd(hook(0, target='runner_up')),
     'amkd-target-random': amkd(hook(0, target='random')),
     'amkd-to-the-end': amkd(boundary(3, 2 / 9, 2 / 9, end=1.0)),
+    'amkd-late': amkd(boundary(3, 0.0, 2 / 9, end=1.0)),
+    # Boundary samples as more training data: one batch for batch norm and for all losses of KD.
+    'amkd-as-data': (
+        'kd',
+        {
+            'model.type': 'mmrazor.SingleTeacherDistill',
+            **loss('loss_kl', tau=4, loss_weight=1.0),
+            'custom_hooks': [
+                dict(
+                    type='mmrazor.BoundarySampleHook', attack=dict(type='BoundarySearch'), end=0.75
+                )
+            ],
+        },
+    ),
+    # More than one boundary for a base sample; boundary samples on both sides.
+    'amkd-two-boundaries': amkd(study_hook('TwoBoundariesHook')),
+    'amkd-both-sides': amkd(study_hook('BothSidesHook')),
+    # What the triplet loss compares, and with what.
     'amkd-logits': amkd(
         {f'{MAPPING}.{name}.recorder': 'logits' for name in ('anchor', 'reference')}
     ),
-    'amkd-teacher-anchor': amkd(
-        {
-            'model.distiller.teacher_recorders.embedding': dict(type='Embedding'),
-            f'{MAPPING}.positive': dict(recorder='embedding', from_student=False, record_idx=1),
-        }
-    ),
+    'amkd-teacher-anchor': amkd(TEACHER_ANCHOR),
+    'amkd-teacher-space': amkd(TEACHER_SPACE),
+    'amkd-teacher-space-w4': amkd(TEACHER_SPACE, triplet(loss_weight=4.0)),
     'amkd-negatives-target': amkd(
         {
             'model.distiller.student_recorders.targets': dict(type='Targets'),
@@ -126,8 +159,8 @@ SETTINGS = {
     ),
     'amkd-teacher-gap': amkd(
         triplet(margin=0.0),
+        TEACHER_EMBEDDING,
         {
-            'model.distiller.teacher_recorders.embedding': dict(type='Embedding'),
             f'{MAPPING}.teacher_anchor': dict(
                 recorder='embedding', from_student=False, record_idx=1
             ),
