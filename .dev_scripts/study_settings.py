@@ -84,9 +84,7 @@ SETTINGS = {
     'kd-tau4-w1': ('kd', kl(4, 16, 16)),
     'kd-tau4-w4': ('kd', kl(4, 64, 64)),
     'kd-tau8-w1': ('kd', kl(8, 64, 64)),
-    **{
-        f'kd-tau4-w1-lr{lr}': ('kd', {**kl(4, 16, 16), **sgd(lr, 5e-4)}) for lr in (0.05, 0.2)
-    },
+    **{f'kd-tau4-w1-lr{lr}': ('kd', {**kl(4, 16, 16), **sgd(lr, 5e-4)}) for lr in (0.05, 0.2)},
     # DKD: the weight of the wrong classes.
     **{f'dkd-beta{beta}': ('dkd', loss('loss_dkd', beta=beta)) for beta in (1, 2, 4, 8)},
     # Logit-standardised KD: the weight; 9 is published.

@@ -21,6 +21,7 @@ import torch
 from mmengine.config import Config
 from mmengine.config import config as mmengine_config
 from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.dataset import BaseDataset
 from mmengine.hub import hub as mmengine_hub
 from mmengine.logging import HistoryBuffer
 from mmengine.optim import OneCycleParamScheduler
@@ -44,6 +45,7 @@ def apply():
     validate_once()
     classify_single_images()
     load_wrapped_classifiers()
+    copy_datasets_apart()
 
 
 # --- MMRazor's quantisation -----------------------------------------------------------------------
@@ -403,6 +405,25 @@ def _add_model_prefix(state_dict, prefix, *_):
     if not all(key.startswith(inner) for key in own):
         for key in own:
             state_dict[inner + key[len(prefix) :]] = state_dict.pop(key)
+
+
+# --- Subsets of datasets --------------------------------------------------------------------------
+
+
+def copy_datasets_apart():
+    """``TypeError: 'CustomDataset' object is not callable``, now and then, with two KFoldDatasets.
+
+    MMEngine 0.10.7: all copies share one memo, which keeps the addresses of datasets that are gone.
+    An object of another dataset at such an address is then "copied" as the old dataset's copy.
+    """
+    upstream_copy = BaseDataset._copy_without_annotation
+    if upstream_copy.__module__ == __name__:
+        return
+
+    def copy_without_annotation(self, memo=None):
+        return upstream_copy(self, {} if memo is None else memo)
+
+    BaseDataset._copy_without_annotation = copy_without_annotation
 
 
 # --- MMPretrain's browse_dataset ------------------------------------------------------------------

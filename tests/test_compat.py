@@ -1,5 +1,6 @@
 """Each repair of `amkd_mm.compat`, tested by the symptom that it removes."""
 
+import gc
 import importlib
 import os
 import shutil
@@ -8,6 +9,7 @@ import sys
 import textwrap
 import threading
 import types
+import weakref
 import zipfile
 from copy import deepcopy
 from functools import partial
@@ -41,6 +43,8 @@ from mmpretrain.structures import DataSample  # noqa: E402
 from mmrazor.models.algorithms import SingleTeacherDistill  # noqa: E402
 from mmrazor.registry import MODELS  # noqa: E402
 from mmrazor.utils import register_all_modules  # noqa: E402
+
+from amkd_mm.datasets import Digits  # noqa: E402
 
 torch2 = pytest.mark.skipif(torch.__version__ < (2, 0), reason='MMRazor imports unaided')
 torch1 = pytest.mark.skipif(torch.__version__ >= (2, 0), reason='MMRazor does not import unaided')
@@ -715,6 +719,14 @@ def test_a_wrapped_classifier_is_saved_and_loaded_alone_and_within_another_model
             assert torch.equal(value, saved.state_dict()[key]), key
     # Alone it has the keys of timm.
     assert 'conv1.weight' in build()[0].state_dict()
+
+
+def test_copies_of_datasets_share_nothing():
+    """MMEngine's share a memo, which keeps them alive and gives them to each other."""
+    dataset = Digits(split='test')
+    subset = weakref.ref(dataset.get_subset([0]))
+    gc.collect()
+    assert subset() is None
 
 
 def test_validation_of_both_networks_leaves_the_weights_alone(tmp_path):
