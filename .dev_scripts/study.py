@@ -4,10 +4,10 @@
 lacks with ``tools/benchmark.py``, and adds it. ``SETTING`` may have wildcards; ``--list`` shows
 them all.
 
-All runs are short enough for a CPU: a fifth of the training images of CIFAR-10 (the first fold of
-MMPretrain's ``KFoldDataset``), 15 epochs, a learning rate that rises in the first and then falls to
-zero by a cosine. Settings are chosen on another fold of the training images (``--split held-out``),
-and reported on the test images.
+All runs are short enough for a CPU: 15 epochs, a learning rate that rises in the first and then
+falls to zero by a cosine, and small data. Of CIFAR-10 that is a fifth of the training images (the
+first fold of MMPretrain's ``KFoldDataset``); settings are chosen on another fold of them
+(``--split held-out``), and reported on the test images. Tiny ImageNet is reduced to 32 pixels.
 """
 
 import argparse
@@ -28,18 +28,23 @@ from amkd_mm.benchmarking.records import read_lines
 ROOT = Path(__file__).resolve().parents[1]
 BASE = ROOT / 'configs' / '_base_'
 RUNS = ROOT / 'docs' / 'results' / 'runs.csv'
+# Data and networks.
+PARTS = dict(
+    cifar10=['datasets/cifar10_folder_bs256', 'models/cifar_resnet'],
+    tiny_imagenet=['datasets/tiny_imagenet_bs128', 'models/cifar_resnet_tiny_imagenet'],
+)
 COLUMNS = [
-    *('student', 'schedule', 'setting', 'split', 'seed'),
+    *('data', 'student', 'schedule', 'setting', 'split', 'seed'),
     *('accuracy', 'commit', 'torch', 'day'),
 ]
-KEY = COLUMNS[:5]
+KEY = COLUMNS[:6]
 
 
 def write_config(name, args):
     """Write the whole config of a setting; returns its path."""
     distiller, options = SETTINGS[name]
-    parts = ['datasets/cifar10_folder_bs256', 'models/cifar_resnet', 'schedules/cifar10_bs256_80e']
-    parts += ['default_runtime', *([f'distillers/{distiller}'] if distiller else [])]
+    parts = [*PARTS[args.data], 'schedules/cifar10_bs256_80e', 'default_runtime']
+    parts += [f'distillers/{distiller}'] if distiller else []
     student = f'_base_.resnet{args.depth}'
     model = student
     if distiller:
@@ -53,18 +58,35 @@ def write_config(name, args):
     cfg.merge_from_dict(options)
     # The student alone.
     cfg.val_cfg = cfg.test_cfg = dict()
-    for split, fold in dict(train=0, val=1).items():
-        loader = cfg[f'{split}_dataloader']
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
         loader.update(num_workers=0, persistent_workers=False)
         loader.dataset.data_root = str(args.data_root)
-        if split == 'val' and args.split == 'held-out':
-            loader.dataset.data_prefix = 'train'
-        if split == 'train' or args.split == 'held-out':
-            # "Test mode" takes the fold rather than the rest; a seed shuffles the images first.
-            folds = dict(type='KFoldDataset', num_splits=5, seed=0, test_mode=True)
-            loader.dataset = dict(folds, fold=fold, dataset=loader.dataset)
+    if args.data == 'cifar10':
+        take_folds(cfg, args.split)
+    else:
+        reduce_images(cfg)
     cfg.dump(path)
     return path
+
+
+def take_folds(cfg, split):
+    """A fifth of the training images, and another to validate on."""
+    # "Test mode" takes the fold rather than the rest; a seed shuffles the images first.
+    folds = dict(type='KFoldDataset', num_splits=5, seed=0, test_mode=True)
+    train, val = cfg.train_dataloader, cfg.val_dataloader
+    train.dataset = dict(folds, fold=0, dataset=train.dataset)
+    if split == 'held-out':
+        val.dataset.data_prefix = 'train'
+        val.dataset = dict(folds, fold=1, dataset=val.dataset)
+
+
+def reduce_images(cfg):
+    """Images of 32 pixels."""
+    resize = dict(type='Resize', scale=32, interpolation='area')
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.dataset.pipeline.insert(1, resize)
+    crop = cfg.train_dataloader.dataset.pipeline[2]
+    crop.update(crop_size=32, padding=4)
 
 
 def common(args):
@@ -92,7 +114,7 @@ def common(args):
 
 def identity(name, args):
     """What identifies a run besides its seed."""
-    return (f'resnet{args.depth}', f'warmup-cosine-{args.epochs}', name, args.split)
+    return (args.data, f'resnet{args.depth}', f'warmup-cosine-{args.epochs}', name, args.split)
 
 
 def read_runs():
@@ -148,6 +170,7 @@ def main():
     parser.add_argument('--list', action='store_true', help='show the settings')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     parser.add_argument('--split', choices=['test', 'held-out'], default='test')
+    parser.add_argument('--data', choices=list(PARTS), default='cifar10')
     parser.add_argument('--depth', type=int, default=8, help='of the student (default: 8)')
     parser.add_argument('--epochs', type=int, default=15)
     parser.add_argument('--data-root', type=Path, default=Path('data/cifar10_folder'))
@@ -160,7 +183,10 @@ def main():
         return 0
     for name in ('data_root', 'teacher', 'work_dir'):
         setattr(args, name, getattr(args, name).resolve())
-    args.work_dir /= f'resnet{args.depth}_{args.split}'
+    if (args.data, args.split) == ('tiny_imagenet', 'held-out'):
+        parser.error('no settings are chosen on Tiny ImageNet')
+    # Runs of another schedule are not to be resumed.
+    args.work_dir /= f'{args.data}_resnet{args.depth}_{args.split}_{args.epochs}'
     for pattern in args.settings:
         if not any(fnmatch(name, pattern) for name in SETTINGS):
             parser.error(f'no such setting: {pattern}')

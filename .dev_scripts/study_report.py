@@ -16,11 +16,11 @@ from amkd_mm.visualization.colours import COLOURS
 
 
 def by_setting(split):
-    """Student and schedule to setting to seed to accuracy, of the runs of a split."""
+    """Data, student and schedule to setting to seed to accuracy, of the runs of a split."""
     found = {}
-    for (student, schedule, setting, of, seed), row in read_runs().items():
+    for (data, student, schedule, setting, of, seed), row in read_runs().items():
         if of == split:
-            name = f'{student}, {schedule}'
+            name = f'{data}, {student}, {schedule}'
             runs = found.setdefault(name, {}).setdefault(setting, {})
             runs[int(seed)] = float(row['accuracy'])
     return found
