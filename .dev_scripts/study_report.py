@@ -1,77 +1,110 @@
-"""Print tables of the runs in ``docs/results/runs.csv``, and draw them.
+"""Tables and a plot of the runs in ``docs/results/runs.csv``.
 
-``python .dev_scripts/study_report.py`` prints for each student and split the mean and the sample
-standard deviation of each setting, best first, and its paired gain over others with a 95%
-confidence interval; ``--plot`` draws the test accuracies to ``docs/results/accuracy.png``.
+``python .dev_scripts/study_report.py SETTING... --over BASELINE...`` prints the mean and the sample
+standard deviation of each setting, best first, and its gain over the baselines: of runs with the
+same seed, with a 95% confidence interval. ``--write`` renews the tables of ``docs/results.md``,
+each of which stands below its command, and draws the accuracies on the test images.
 """
 
 import argparse
+import re
+import shlex
+from fnmatch import fnmatch
 
 from matplotlib.figure import Figure
-from study import RUNS, read_runs
+from study import ROOT, RUNS, read_runs
 
 from amkd_mm.benchmarking.comparison import mean_and_std, paired_gain
-from amkd_mm.benchmarking.tables import interval, spread
+from amkd_mm.benchmarking.tables import interval, number, spread
 from amkd_mm.visualization.colours import COLOURS
 
+PAGE = ROOT / 'docs' / 'results.md'
+COMMAND = 'python .dev_scripts/study_report.py'
 
-def by_setting(split):
-    """Data, student and schedule to setting to seed to accuracy, of the runs of a split."""
+
+def find(args):
+    """Setting to seed to accuracy, of the runs that are asked for."""
+    wanted = (args.data, args.student, args.schedule, args.split)
     found = {}
-    for (data, student, schedule, setting, of, seed), row in read_runs().items():
-        if of == split:
-            name = f'{data}, {student}, {schedule}'
-            runs = found.setdefault(name, {}).setdefault(setting, {})
-            runs[int(seed)] = float(row['accuracy'])
+    for (data, student, schedule, setting, split, seed), row in read_runs().items():
+        named = not args.settings or any(fnmatch(setting, name) for name in args.settings)
+        if (data, student, schedule, split) == wanted and (named or setting in args.over):
+            found.setdefault(setting, {})[int(seed)] = float(row['accuracy'])
     return found
 
 
-def table(settings, baselines):
+def gain(runs, baseline):
+    """Paired gain as text, without an interval for one seed."""
+    found = paired_gain(runs, baseline)
+    if found and found['low'] is None:
+        return number(found['mean'], '+.2f')
+    return interval(found)
+
+
+def table(args):
     """A markdown table of settings, best first."""
-    heads = ['setting', 'n', 'accuracy (%)', *(f'gain over {name}' for name in baselines)]
+    settings = find(args)
+    heads = ['setting', 'n', 'accuracy (%)', *(f'gain over `{name}`' for name in args.over)]
     lines = [f'| {" | ".join(heads)} |', '| --- |' + ' ---: |' * (len(heads) - 1)]
     means = {name: mean_and_std(list(runs.values())) for name, runs in settings.items()}
     for name in sorted(settings, key=lambda name: -means[name]['mean']):
         gains = [
-            '-' if name == one else interval(paired_gain(settings[name], settings[one]))
-            for one in baselines
+            '' if name == one else gain(settings[name], settings.get(one, {})) for one in args.over
         ]
         cells = [f'`{name}`', str(means[name]['n']), spread(means[name]), *gains]
         lines.append(f'| {" | ".join(cells)} |')
     return '\n'.join(lines)
 
 
-def draw(students):
-    """Accuracy of each setting on the test images: each run, and mean and standard deviation."""
-    figure = Figure(figsize=(7, 1 + 0.32 * sum(map(len, students.values()))), layout='constrained')
-    heights = [len(settings) for settings in students.values()]
-    axes = figure.subplots(len(students), squeeze=False, height_ratios=heights)[:, 0]
-    for axis, (student, settings) in zip(axes, students.items(), strict=True):
-        means = {name: mean_and_std(list(runs.values())) for name, runs in settings.items()}
-        order = sorted(settings, key=lambda name: means[name]['mean'])
-        for place, name in enumerate(order):
-            runs = list(settings[name].values())
-            axis.scatter(runs, [place] * len(runs), s=14, color=COLOURS[1], zorder=2)
-            error = means[name]['std'] or 0
-            axis.errorbar(means[name]['mean'], place, xerr=error, fmt='o', color=COLOURS[0])
-        axis.set_yticks(range(len(order)), order, fontsize=8)
-        axis.set_title(f'{student}: runs (orange), mean and standard deviation (blue)', fontsize=10)
-        axis.grid(axis='x', alpha=0.3)
-    axes[-1].set_xlabel('accuracy on the test images (%)')
+def renew(page):
+    """The page with each table as its command prints it now."""
+
+    def render(match):
+        args = make_parser().parse_args(shlex.split(match[1]))
+        return f'`{COMMAND}{match[1]}`\n\n{table(args)}\n'
+
+    return re.sub(rf'^`{re.escape(COMMAND)}(.*)`\n\n(?:\|.*\n)*', render, page, flags=re.MULTILINE)
+
+
+def draw(args):
+    """Accuracy of each setting: each run, and mean and standard deviation."""
+    settings = find(args)
+    figure = Figure(figsize=(7, 1 + 0.32 * len(settings)), layout='constrained')
+    axis = figure.subplots()
+    means = {name: mean_and_std(list(runs.values())) for name, runs in settings.items()}
+    order = sorted(settings, key=lambda name: means[name]['mean'])
+    for place, name in enumerate(order):
+        runs = list(settings[name].values())
+        axis.scatter(runs, [place] * len(runs), s=14, color=COLOURS[1], zorder=2)
+        error = means[name]['std'] or 0
+        axis.errorbar(means[name]['mean'], place, xerr=error, fmt='o', color=COLOURS[0])
+    axis.set_yticks(range(len(order)), order, fontsize=8)
+    title = f'{args.student} on {args.data}: runs (orange), mean and standard deviation (blue)'
+    axis.set_title(title, fontsize=10)
+    axis.grid(axis='x', alpha=0.3)
+    axis.set_xlabel('accuracy on the test images (%)')
     return figure
 
 
-def main():
+def make_parser():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--over', nargs='*', default=[], metavar='SETTING', help='to compare with')
-    parser.add_argument('--plot', action='store_true')
-    args = parser.parse_args()
-    for split in ('held-out', 'test'):
-        for student, settings in by_setting(split).items():
-            print(f'\n{student}, {split}\n')
-            print(table(settings, [name for name in args.over if name in settings]))
-    if args.plot:
-        draw(by_setting('test')).savefig(RUNS.with_name('accuracy.png'), dpi=130)
+    parser.add_argument('settings', nargs='*', metavar='SETTING', help='default: all')
+    parser.add_argument('--over', nargs='+', default=[], metavar='BASELINE')
+    parser.add_argument('--data', default='cifar10')
+    parser.add_argument('--student', default='resnet8')
+    parser.add_argument('--schedule', default='warmup-cosine-15')
+    parser.add_argument('--split', choices=['test', 'held-out'], default='test')
+    parser.add_argument('--write', action='store_true')
+    return parser
+
+
+def main():
+    args = make_parser().parse_args()
+    if args.write:
+        PAGE.write_text(renew(PAGE.read_text(encoding='utf-8')), encoding='utf-8')
+        draw(args).savefig(RUNS.with_name('accuracy.png'), dpi=130)
+    else:
+        print(table(args))
 
 
 if __name__ == '__main__':

@@ -69,8 +69,24 @@ TEACHER_ANCHOR = {
     **TEACHER_EMBEDDING,
     f'{MAPPING}.positive': dict(recorder='embedding', from_student=False, record_idx=1),
 }
-# And the negatives are the teacher's embeddings of clean samples.
-TEACHER_SPACE = {**TEACHER_ANCHOR, f'{MAPPING}.reference.from_student': False}
+
+
+def teacher_space(anchors, negatives):
+    """The triplet loss among the teacher's embeddings: of clean (0) or boundary samples (1)."""
+    embedding = dict(recorder='embedding', from_student=False)
+    return {
+        **TEACHER_EMBEDDING,
+        MAPPING: dict(
+            anchor=dict(recorder='embedding', from_student=True, record_idx=anchors),
+            anchor_labels=dict(recorder='labels', from_student=True, record_idx=anchors),
+            positive=dict(embedding, record_idx=anchors),
+            reference=dict(embedding, record_idx=negatives),
+            reference_labels=dict(recorder='labels', from_student=True, record_idx=negatives),
+        ),
+    }
+
+
+NO_BOUNDARY = {**loss('loss_kl', tau=4, loss_weight=1.0), 'custom_hooks': []}
 
 SETTINGS = {
     # The student alone: its schedule. All others have a rate of 0.1 and a decay of 5e-4; KD is also
@@ -147,8 +163,23 @@ SETTINGS = {
         {f'{MAPPING}.{name}.recorder': 'logits' for name in ('anchor', 'reference')}
     ),
     'amkd-teacher-anchor': amkd(TEACHER_ANCHOR),
-    'amkd-teacher-space': amkd(TEACHER_SPACE),
-    'amkd-teacher-space-w4': amkd(TEACHER_SPACE, triplet(loss_weight=4.0)),
+    # Among the teacher's embeddings: of boundary and clean samples; the other way round; of clean
+    # ones alone, to compare with.
+    **{
+        f'amkd-teacher-space-w{weight}': amkd(teacher_space(1, 0), triplet(loss_weight=weight))
+        for weight in (1, 4)
+    },
+    **{
+        f'amkd-boundary-negatives-w{weight}': amkd(teacher_space(0, 1), triplet(loss_weight=weight))
+        for weight in (1, 4)
+    },
+    **{
+        f'kd-teacher-space-w{weight}': (
+            'amkd',
+            {**teacher_space(0, 0), **NO_BOUNDARY, **triplet(loss_weight=weight)},
+        )
+        for weight in (1, 4)
+    },
     'amkd-negatives-target': amkd(
         {
             'model.distiller.student_recorders.targets': dict(type='Targets'),
