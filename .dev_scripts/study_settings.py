@@ -100,9 +100,13 @@ SETTINGS = {
     'kd-tau4-w1': ('kd', kl(4, 16, 16)),
     'kd-tau4-w4': ('kd', kl(4, 64, 64)),
     'kd-tau8-w1': ('kd', kl(8, 64, 64)),
-    **{f'kd-tau4-w1-lr{lr}': ('kd', {**kl(4, 16, 16), **sgd(lr, 5e-4)}) for lr in (0.05, 0.2)},
+    **{
+        f'kd-tau4-w1-lr{lr}': ('kd', {**kl(4, 16, 16), **sgd(lr, 5e-4)})
+        for lr in (0.025, 0.05, 0.2)
+    },
     # DKD: the weight of the wrong classes.
     **{f'dkd-beta{beta}': ('dkd', loss('loss_dkd', beta=beta)) for beta in (1, 2, 4, 8)},
+    'dkd-beta2-lr0.05': ('dkd', {**loss('loss_dkd', beta=2), **sgd(0.05, 5e-4)}),
     # Logit-standardised KD: the weight; 9 is published.
     **{
         f'ls-w{weight}': ('logit_standardization', hook(0, start=weight / 20, stop=weight))
@@ -116,6 +120,7 @@ SETTINGS = {
     # AMKD: the weight on boundary samples, as for BSS, and a temperature as on clean ones.
     **{f'amkd-w{weight}': amkd(boundary(3, weight / 9)) for weight in (1, 2, 4)},
     'amkd-tau4-w1': amkd(boundary(4, 1.0)),
+    'amkd-w2-lr0.05': amkd(sgd(0.05, 5e-4)),
     'amkd-tau4-w1-lr0.05': amkd(boundary(4, 1.0), sgd(0.05, 5e-4)),
     # One factor at a time, from `amkd-w2`.
     # How close to the boundary.
