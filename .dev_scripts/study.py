@@ -142,7 +142,7 @@ def train(names, seeds, args):
     asked = ['git', '-C', str(ROOT), 'rev-parse', '--short', 'HEAD']
     commit = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
     try:
-        # Where `study_hooks` is.
+        # Where `study_parts` is.
         paths = [str(Path(__file__).parent), os.environ.get('PYTHONPATH', '')]
         environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(paths)}
         command += ['--work-dir', str(args.work_dir)]

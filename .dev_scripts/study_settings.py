@@ -62,7 +62,7 @@ def study_hook(name):
     return {'custom_hooks.0.type': f'mmrazor.{name}', 'custom_imports.imports': STUDY_IMPORTS}
 
 
-STUDY_IMPORTS = ['amkd_mm', 'study_hooks']
+STUDY_IMPORTS = ['amkd_mm', 'study_parts']
 TEACHER_EMBEDDING = {'model.distiller.teacher_recorders.embedding': dict(type='Embedding')}
 # The positive is the teacher's embedding of the boundary sample itself.
 TEACHER_ANCHOR = {
@@ -122,6 +122,13 @@ SETTINGS = {
     'amkd-tau4-w1': amkd(boundary(4, 1.0)),
     'amkd-w2-lr0.05': amkd(sgd(0.05, 5e-4)),
     'amkd-tau4-w1-lr0.05': amkd(boundary(4, 1.0), sgd(0.05, 5e-4)),
+    # The same run, with what the gradients of the losses have to do with each other.
+    'amkd-conflict': amkd(
+        {
+            'optim_wrapper.type': 'mmrazor.GradientConflictOptimWrapper',
+            'custom_imports.imports': STUDY_IMPORTS,
+        }
+    ),
     # One factor at a time, from `amkd-w2`.
     # How close to the boundary.
     'amkd-attack-bss': amkd(attack(type='BSSAttack')),

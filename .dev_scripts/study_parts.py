@@ -1,10 +1,12 @@
-"""Ways of making boundary samples that only the study needs."""
+"""What only the study needs: ways of making boundary samples, and a measurement."""
 
-from mmrazor.registry import HOOKS
+import torch
+from mmrazor.registry import HOOKS, OPTIM_WRAPPERS
 from torch import Tensor
 
 from amkd_mm.hooks import BoundarySampleHook
 from amkd_mm.hooks.boundary_sample_hook import sample_target
+from amkd_mm.optim import SeparateMomentumOptimWrapper
 
 
 @HOOKS.register_module()
@@ -51,4 +53,44 @@ class BothSidesHook(BoundarySampleHook):
 
         return base, self.attack(
             ask_teacher, inputs[base], labels[base], choose_targets, space.bounds
+        )
+
+
+@OPTIM_WRAPPERS.register_module()
+class GradientConflictOptimWrapper(SeparateMomentumOptimWrapper):
+    """SGD that logs, for each other loss, how its gradient relates to that of the clean samples.
+
+    ``cosine/NAME`` is their cosine, ``length/NAME`` the ratio of their lengths; the losses of clean
+    samples are the task loss and ``distill.loss_kl``.
+    """
+
+    def __init__(self, optimizer, **kwargs) -> None:
+        # With the optimizer's own momentum this is plain SGD.
+        momentum = optimizer.param_groups[0]['momentum']
+        groups = dict(kl=dict(losses=['distill.loss_kl'], momentum=momentum))
+        super().__init__(optimizer, groups, **kwargs)
+
+    def update_params(self, loss, *args, **kwargs) -> None:
+        """Make a step."""
+        names = ('student.loss', 'distill.loss_kl')
+        clean = self.flat_gradient(sum(self._losses[name] for name in names))
+        for name, value in self._losses.items():
+            if name not in names and value.requires_grad:
+                gradient = self.flat_gradient(value)
+                cosine = torch.cosine_similarity(gradient, clean, dim=0)
+                length = gradient.norm() / clean.norm()
+                self.message_hub.update_scalar(f'train/cosine/{name}', cosine.item())
+                self.message_hub.update_scalar(f'train/length/{name}', length.item())
+        super().update_params(loss, *args, **kwargs)
+
+    def flat_gradient(self, loss) -> Tensor:
+        """All parameters' gradients of a loss as one vector."""
+        groups = self.optimizer.param_groups
+        parameters = [p for group in groups for p in group['params'] if p.requires_grad]
+        found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+        return torch.cat(
+            [
+                torch.zeros_like(parameter).flatten() if gradient is None else gradient.flatten()
+                for parameter, gradient in zip(parameters, found, strict=True)
+            ]
         )
