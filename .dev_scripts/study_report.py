@@ -92,7 +92,7 @@ def make_parser():
     parser.add_argument('--over', nargs='+', default=[], metavar='BASELINE')
     parser.add_argument('--data', default='cifar10')
     parser.add_argument('--student', default='resnet8')
-    parser.add_argument('--schedule', default='warmup-cosine-15')
+    parser.add_argument('--schedule', default='batch64-warmup-cosine-15')
     parser.add_argument('--split', choices=['test', 'held-out'], default='test')
     parser.add_argument('--write', action='store_true')
     return parser
