@@ -171,6 +171,8 @@ SETTINGS = {
     # More than one boundary for a base sample; boundary samples on both sides.
     'amkd-two-boundaries': amkd(study_hook('TwoBoundariesHook')),
     'amkd-both-sides': amkd(study_hook('BothSidesHook')),
+    # With another distiller on clean samples.
+    **{f'amkd-dkd-beta{beta}': ('amkd_dkd', loss('loss_kl', beta=beta)) for beta in (1, 2)},
     # What the triplet loss compares, and with what.
     'amkd-logits': amkd(
         {f'{MAPPING}.{name}.recorder': 'logits' for name in ('anchor', 'reference')}
