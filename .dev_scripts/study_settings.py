@@ -19,13 +19,13 @@ def hook(index, **options):
     return {f'custom_hooks.{index}.{key}': value for key, value in options.items()}
 
 
-def kl(tau, start, stop, index=0):
-    """KL divergence on clean samples; the weights are those of a divergence without tau^2."""
-    return {**loss('loss_kl', tau=tau), **hook(index, start=start / tau**2, stop=stop / tau**2)}
+def kl(tau, weight):
+    """KL divergence on clean samples, times tau^2, with a constant weight."""
+    return loss('loss_kl', tau=tau, loss_weight=weight)
 
 
-def boundary(tau, start, stop=0.0, end=0.75, index=2):
-    """KL divergence on boundary samples; the weights are MMRazor's, which times tau^2."""
+def boundary(tau, start, stop=0.0, end=0.75, index=1):
+    """KL divergence on boundary samples, times tau^2: its weight."""
     return {
         **loss('loss_boundary', tau=tau),
         **hook(0, end=end),
@@ -33,15 +33,12 @@ def boundary(tau, start, stop=0.0, end=0.75, index=2):
     }
 
 
-# The best KD of the search, as the part on clean samples.
-BEST_KD = kl(4, 16, 16, index=1)
-PUBLISHED = boundary(3, 2 / 9)
 MAPPING = 'model.distiller.loss_forward_mappings.loss_triplet'
 
 
 def amkd(*changes):
-    """AMKD with the best KD on clean samples, BSS's weight on boundary samples, and changes."""
-    options = {**BEST_KD, **PUBLISHED}
+    """AMKD with changes."""
+    options = {}
     for change in changes:
         options.update(change)
     return 'amkd', options
@@ -88,6 +85,12 @@ def teacher_space(anchors, negatives):
 
 NO_BOUNDARY = {**loss('loss_kl', tau=4, loss_weight=1.0), 'custom_hooks': []}
 
+# The schedule of BSS, and the best KD of the search instead of it.
+BSS_SCHEDULE = dict(
+    type='mmrazor.LossWeightScheduleHook', loss='loss_kl', policy='linear', start=4 / 9, stop=1 / 9
+)
+BEST_KD = {**loss('loss_kl', tau=4), **hook(1, start=1.0, stop=1.0)}
+
 SETTINGS = {
     # The student alone: its schedule. All others have a rate of 0.1 and a decay of 5e-4; KD is also
     # tried with another.
@@ -96,14 +99,11 @@ SETTINGS = {
     'alone-lr0.2-wd1e-4': (None, sgd(0.2, 1e-4)),
     'alone-lr0.2-wd5e-4': (None, sgd(0.2, 5e-4)),
     # KD: BSS's weights; a constant weight of 1 with Hinton's tau^2; more; a higher temperature.
-    'kd-bss': ('kd', kl(3, 4, 1)),
-    'kd-tau4-w1': ('kd', kl(4, 16, 16)),
-    'kd-tau4-w4': ('kd', kl(4, 64, 64)),
-    'kd-tau8-w1': ('kd', kl(8, 64, 64)),
-    **{
-        f'kd-tau4-w1-lr{lr}': ('kd', {**kl(4, 16, 16), **sgd(lr, 5e-4)})
-        for lr in (0.025, 0.05, 0.2)
-    },
+    'kd-bss': ('kd', {**kl(3, 1.0), 'custom_hooks': [BSS_SCHEDULE]}),
+    'kd-tau4-w1': ('kd', kl(4, 1.0)),
+    'kd-tau4-w4': ('kd', kl(4, 4.0)),
+    'kd-tau8-w1': ('kd', kl(8, 1.0)),
+    **{f'kd-tau4-w1-lr{lr}': ('kd', {**kl(4, 1.0), **sgd(lr, 5e-4)}) for lr in (0.025, 0.05, 0.2)},
     # DKD: the weight of the wrong classes.
     **{f'dkd-beta{beta}': ('dkd', loss('loss_dkd', beta=beta)) for beta in (1, 2, 4, 8)},
     'dkd-beta2-lr0.05': ('dkd', {**loss('loss_dkd', beta=2), **sgd(0.05, 5e-4)}),
@@ -115,7 +115,8 @@ SETTINGS = {
     # BSS, as published and with the best KD on clean samples: the weight on boundary samples.
     'bss-published': ('bss', {}),
     **{
-        f'bss-kd-w{weight}': ('bss', {**BEST_KD, **boundary(3, weight / 9)}) for weight in (1, 2, 4)
+        f'bss-kd-w{weight}': ('bss', {**BEST_KD, **boundary(3, weight / 9, index=2)})
+        for weight in (1, 2, 4)
     },
     # AMKD: the weight on boundary samples, as for BSS, and a temperature as on clean ones.
     **{f'amkd-w{weight}': amkd(boundary(3, weight / 9)) for weight in (1, 2, 4)},
@@ -170,6 +171,8 @@ SETTINGS = {
     # More than one boundary for a base sample; boundary samples on both sides.
     'amkd-two-boundaries': amkd(study_hook('TwoBoundariesHook')),
     'amkd-both-sides': amkd(study_hook('BothSidesHook')),
+    # With another distiller on clean samples.
+    **{f'amkd-dkd-beta{beta}': ('amkd_dkd', loss('loss_kl', beta=beta)) for beta in (1, 2)},
     # What the triplet loss compares, and with what.
     'amkd-logits': amkd(
         {f'{MAPPING}.{name}.recorder': 'logits' for name in ('anchor', 'reference')}

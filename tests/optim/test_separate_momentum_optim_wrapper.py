@@ -214,7 +214,6 @@ def test_a_resumed_run_gives_the_same_weights(tmp_path):
             optim_wrapper=cfg.optim_wrapper,
             param_scheduler=dict(type='MultiStepLR', milestones=[1], gamma=0.5),
             data_preprocessor=cfg.data_preprocessor,
-            custom_hooks=cfg.custom_hooks,
             default_scope='mmpretrain',
             randomness=dict(seed=0),
             experiment_name=name,

@@ -7,7 +7,8 @@ model = dict(
             embedding=dict(type='Embedding'),
             labels=dict(type='Labels'),
         ),
-        distill_losses=dict(loss_triplet=dict(type='TripletDistillLoss')),
+        # On clean samples as in `kd.py`.
+        distill_losses=dict(loss_kl=dict(tau=4), loss_triplet=dict(type='TripletDistillLoss')),
         loss_forward_mappings=dict(
             loss_triplet=dict(
                 anchor=dict(recorder='embedding', from_student=True, record_idx=1),
@@ -28,5 +29,6 @@ custom_hooks = [
         num_samples=0.25,
         end=0.75,
     ),
-    *_base_.custom_hooks[1:],
+    # The weight on boundary samples.
+    _base_.custom_hooks[2],
 ]

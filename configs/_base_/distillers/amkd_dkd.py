@@ -14,6 +14,3 @@ model = dict(
         ),
     )
 )
-
-# Boundary samples, and the weight of their loss; the second changes that of KL divergence.
-custom_hooks = [_base_.custom_hooks[0], *_base_.custom_hooks[2:]]

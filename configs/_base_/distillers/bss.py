@@ -2,7 +2,9 @@ _base_ = ['./kd.py']
 
 model = dict(
     distiller=dict(
-        distill_losses=dict(loss_boundary=dict(type='KLDivergence', tau=3)),
+        distill_losses=dict(
+            loss_kl=dict(tau=3), loss_boundary=dict(type='KLDivergence', tau=3)
+        ),
         loss_forward_mappings=dict(
             # The record of index 1 is that of the boundary samples.
             loss_boundary=dict(
@@ -13,8 +15,9 @@ model = dict(
     ),
 )
 
-# As published: a quarter of the images (64 of 256), and a weight that falls from 2 to 0 at
-# three quarters of the training, so that none are made after that.
+# As published: a quarter of the images (64 of 256), and weights that fall, on clean samples from 4
+# to 1, on boundary samples from 2 to 0 at three quarters of the training, so that none are made
+# after that. KLDivergence multiplies by tau^2 and BSS does not: hence the divisions.
 custom_hooks = [
     dict(
         type='mmrazor.BoundarySampleHook',
@@ -24,7 +27,13 @@ custom_hooks = [
         keep_unreached=True,
         end=0.75,
     ),
-    *_base_.custom_hooks,
+    dict(
+        type='mmrazor.LossWeightScheduleHook',
+        loss='loss_kl',
+        policy='linear',
+        start=4 / 3**2,
+        stop=1 / 3**2,
+    ),
     dict(
         type='mmrazor.LossWeightScheduleHook',
         loss='loss_boundary',

@@ -28,5 +28,4 @@ custom_hooks = [
             )
         ],
     ),
-    *_base_.custom_hooks,
 ]

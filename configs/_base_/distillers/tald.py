@@ -16,4 +16,4 @@ model = dict(
     )
 )
 
-custom_hooks = [dict(type='mmrazor.LocalDistributionHook'), *_base_.custom_hooks]
+custom_hooks = [dict(type='mmrazor.LocalDistributionHook')]

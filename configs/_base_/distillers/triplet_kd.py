@@ -15,5 +15,3 @@ model = dict(
         ),
     )
 )
-
-custom_hooks = []

@@ -1,0 +1,74 @@
+"""The study's report, and the page that it renews."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+RUNS = """\
+data,student,schedule,setting,split,seed,accuracy,commit,torch,day
+cifar10,resnet8,short,kd,test,0,60.00,a,2,d
+cifar10,resnet8,short,kd,test,1,62.00,a,2,d
+cifar10,resnet8,short,amkd,test,0,61.00,a,2,d
+cifar10,resnet8,short,amkd,test,1,64.00,a,2,d
+cifar10,resnet8,short,amkd,test,2,70.00,a,2,d
+cifar10,resnet8,short,amkd,held-out,0,10.00,a,2,d
+cifar10,resnet8,long,amkd,test,3,10.00,a,2,d
+cifar10,resnet14,short,amkd,test,4,10.00,a,2,d
+cifar10,resnet8,short,other,test,0,99.00,a,2,d
+"""
+
+PAGE = """\
+Text.
+
+`python .dev_scripts/study_report.py 'am*' --over kd --schedule short`
+
+| an | old |
+| --- | --- |
+
+More text.
+"""
+
+# Of the pairs 1 and 2 the mean is 1.5, the standard deviation 0.7071, the half width
+# 12.706 x 0.7071 / sqrt(2) = 6.35. All three runs have the mean 65 and the deviation 4.58.
+RENEWED = """\
+Text.
+
+`python .dev_scripts/study_report.py 'am*' --over kd --schedule short`
+
+| setting | n | accuracy (%) | gain over `kd` |
+| --- | ---: | ---: | ---: |
+| `amkd` | 3 | 65.00 ± 4.58 | +1.50 (-4.85 to +7.85) |
+| `kd` | 2 | 61.00 ± 1.41 |  |
+
+More text.
+"""
+
+
+@pytest.fixture
+def report(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / '.dev_scripts'))
+    import study_report
+
+    return study_report
+
+
+def test_tables_hold_the_runs_that_their_command_asks_for(report, monkeypatch, tmp_path):
+    runs = tmp_path / 'runs.csv'
+    runs.write_text(RUNS)
+    monkeypatch.setattr('study.RUNS', runs)
+    assert report.renew(PAGE) == RENEWED
+
+
+def test_the_page_is_up_to_date(report):
+    page = report.PAGE.read_text(encoding='utf-8')
+    assert page.count(report.COMMAND) > 1
+    assert report.renew(page) == page, 'run `python .dev_scripts/study_report.py --write`'
+
+
+def test_all_runs_are_of_settings_that_can_be_run_again(report):
+    import study
+    import study_settings
+
+    assert {key[3] for key in study.read_runs()} <= set(study_settings.SETTINGS)
