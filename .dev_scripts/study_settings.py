@@ -68,18 +68,23 @@ TEACHER_ANCHOR = {
 }
 
 
+def samples(anchors, references):
+    """Which samples the triplet loss compares: clean (0) or boundary samples (1)."""
+    return {
+        f'{MAPPING}.{kind}{suffix}.record_idx': index
+        for kind, index in dict(anchor=anchors, reference=references).items()
+        for suffix in ('', '_labels')
+    }
+
+
 def teacher_space(anchors, negatives):
     """The triplet loss among the teacher's embeddings: of clean (0) or boundary samples (1)."""
     embedding = dict(recorder='embedding', from_student=False)
     return {
         **TEACHER_EMBEDDING,
-        MAPPING: dict(
-            anchor=dict(recorder='embedding', from_student=True, record_idx=anchors),
-            anchor_labels=dict(recorder='labels', from_student=True, record_idx=anchors),
-            positive=dict(embedding, record_idx=anchors),
-            reference=dict(embedding, record_idx=negatives),
-            reference_labels=dict(recorder='labels', from_student=True, record_idx=negatives),
-        ),
+        **samples(anchors, negatives),
+        f'{MAPPING}.positive': dict(embedding, record_idx=anchors),
+        f'{MAPPING}.reference.from_student': False,
     }
 
 
@@ -138,6 +143,16 @@ SETTINGS = {
     'amkd-triplet-w0.3': amkd(triplet(loss_weight=0.3)),
     'amkd-triplet-w3': amkd(triplet(loss_weight=3.0)),
     'amkd-triplet-only': amkd(boundary(3, 0.0)),
+    'amkd-triplet-only-w3': amkd(boundary(3, 0.0), triplet(loss_weight=3.0)),
+    'amkd-triplet-w10': amkd(triplet(loss_weight=10.0)),
+    # The triplet loss of clean samples alone, to compare with.
+    **{
+        f'kd-triplet-w{weight}': (
+            'amkd',
+            {**samples(0, 0), **NO_BOUNDARY, **triplet(loss_weight=weight)},
+        )
+        for weight in (1, 3)
+    },
     'amkd-triplet-cosine': amkd(triplet(distance='cosine')),
     'amkd-triplet-squared': amkd(triplet(distance='squared')),
     'amkd-triplet-raw': amkd(triplet(normalize=False)),
