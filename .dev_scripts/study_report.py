@@ -61,7 +61,7 @@ def renew(page):
 
     def render(match):
         args = make_parser().parse_args(shlex.split(match[1]))
-        return f'`{COMMAND}{match[1]}`\n\n{table(args)}\n'
+        return f'`{COMMAND}{match[1]}`\n\n{table(args)}\n\n'
 
     return re.sub(rf'^`{re.escape(COMMAND)}(.*)`\n\n(?:\|.*\n)*', render, page, flags=re.MULTILINE)
 

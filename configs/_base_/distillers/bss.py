@@ -2,9 +2,7 @@ _base_ = ['./kd.py']
 
 model = dict(
     distiller=dict(
-        distill_losses=dict(
-            loss_kl=dict(tau=3), loss_boundary=dict(type='KLDivergence', tau=3)
-        ),
+        distill_losses=dict(loss_kl=dict(tau=3), loss_boundary=dict(type='KLDivergence', tau=3)),
         loss_forward_mappings=dict(
             # The record of index 1 is that of the boundary samples.
             loss_boundary=dict(
