@@ -63,7 +63,9 @@ def renew(page):
         args = make_parser().parse_args(shlex.split(match[1]))
         return f'`{COMMAND}{match[1]}`\n\n{table(args)}\n\n'
 
-    return re.sub(rf'^`{re.escape(COMMAND)}(.*)`\n\n(?:\|.*\n)*', render, page, flags=re.MULTILINE)
+    # The line of a command, and the table below it if there is one yet.
+    line = rf'^`{re.escape(COMMAND)}(.*)`\n\n(?:(?:\|.*\n)+\n)?'
+    return re.sub(line, render, page, flags=re.MULTILINE)
 
 
 def draw(args):
