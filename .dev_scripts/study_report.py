@@ -2,8 +2,8 @@
 
 ``python .dev_scripts/study_report.py SETTING... --over BASELINE...`` prints the mean and the sample
 standard deviation of each setting, best first, and its gain over the baselines: of runs with the
-same seed, with a 95% confidence interval. ``--write`` renews the tables of ``docs/results.md``,
-each of which stands below its command, and draws the accuracies on the test images.
+same seed, with a 95% confidence interval. ``--write`` renews the tables of ``docs/results.md``
+and the README, each of which stands below its command, and draws the accuracies on the test images.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from amkd_mm.benchmarking.comparison import mean_and_std, paired_gain
 from amkd_mm.benchmarking.tables import interval, number, spread
 from amkd_mm.visualization.colours import COLOURS
 
-PAGE = ROOT / 'docs' / 'results.md'
+PAGES = [ROOT / 'docs' / 'results.md', ROOT / 'README.md']
 COMMAND = 'python .dev_scripts/study_report.py'
 
 
@@ -103,7 +103,8 @@ def make_parser():
 def main():
     args = make_parser().parse_args()
     if args.write:
-        PAGE.write_text(renew(PAGE.read_text(encoding='utf-8')), encoding='utf-8')
+        for page in PAGES:
+            page.write_text(renew(page.read_text(encoding='utf-8')), encoding='utf-8')
         draw(args).savefig(RUNS.with_name('accuracy.png'), dpi=130)
     else:
         print(table(args))

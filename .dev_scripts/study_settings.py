@@ -145,7 +145,18 @@ SETTINGS = {
     'amkd-triplet-only': amkd(boundary(3, 0.0)),
     'amkd-triplet-only-w3': amkd(boundary(3, 0.0), triplet(loss_weight=3.0)),
     'amkd-triplet-w10': amkd(triplet(loss_weight=10.0)),
-    # The triplet loss of clean samples alone, to compare with.
+    # Of boundary samples and of clean ones.
+    'amkd-both-anchors': amkd(
+        {
+            'model.distiller.distill_losses.loss_triplet_clean': dict(type='TripletDistillLoss'),
+            'model.distiller.loss_forward_mappings.loss_triplet_clean': {
+                f'{kind}{suffix}': dict(recorder=recorder, from_student=True)
+                for kind in ('anchor', 'reference')
+                for suffix, recorder in {'': 'embedding', '_labels': 'labels'}.items()
+            },
+        }
+    ),
+    # Of clean samples alone, without boundary samples, to compare with.
     **{
         f'kd-triplet-w{weight}': (
             'amkd',
