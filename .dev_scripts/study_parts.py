@@ -27,7 +27,7 @@ def next_two_targets(logits: Tensor, labels: Tensor, generator=None) -> Tensor:
     """The teacher's second class for the first half of the rows, its third for the others."""
     others = logits.scatter(1, labels[:, None], -float('inf')).argsort(1, descending=True)
     half = len(logits) // 2
-    return others[:half, 0].new_tensor([*others[:half, 0], *others[half:, 1]])
+    return torch.cat([others[:half, 0], others[half:, 1]])
 
 
 @HOOKS.register_module()
@@ -42,18 +42,9 @@ class BothSidesHook(BoundarySampleHook):
         targets = sample_target(logits, labels[rows], generator)
         candidates = targets[:, None] == labels
         partners, alone = candidates.int().argmax(1), ~candidates.any(1)
-        base = rows.new_tensor([*rows, *partners[~alone]])
-        towards = rows.new_tensor([*targets, *labels[rows][~alone]])
-
-        def choose_targets(logits: Tensor) -> Tensor:
-            return towards.masked_fill(logits.argmax(1) != labels[base], -1)
-
-        def ask_teacher(images: Tensor) -> Tensor:
-            return self.ask_teacher(space.pad(images))
-
-        return base, self.attack(
-            ask_teacher, inputs[base], labels[base], choose_targets, space.bounds
-        )
+        base = torch.cat([rows, partners[~alone]])
+        towards = torch.cat([targets, labels[rows][~alone]])
+        return base, self.move(space, inputs[base], labels[base], lambda _: towards)
 
 
 @OPTIM_WRAPPERS.register_module()

@@ -88,7 +88,7 @@ def teacher_space(anchors, negatives):
     }
 
 
-NO_BOUNDARY = {**loss('loss_kl', tau=4, loss_weight=1.0), 'custom_hooks': []}
+NO_BOUNDARY = {'custom_hooks': []}
 
 # The schedule of BSS, and the best KD of the search instead of it.
 BSS_SCHEDULE = dict(
@@ -186,7 +186,6 @@ SETTINGS = {
         'kd',
         {
             'model.type': 'mmrazor.SingleTeacherDistill',
-            **loss('loss_kl', tau=4, loss_weight=1.0),
             'custom_hooks': [
                 dict(
                     type='mmrazor.BoundarySampleHook', attack=dict(type='BoundarySearch'), end=0.75

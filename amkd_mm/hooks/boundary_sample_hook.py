@@ -144,14 +144,33 @@ class BoundarySampleHook(SampleHook):
         rows = self.choose_bases(space, inputs, labels, generator)
 
         def choose_targets(logits: Tensor) -> Tensor:
-            targets = self.target(logits, labels[rows], generator)
-            return targets.masked_fill(logits.argmax(1) != labels[rows], -1)
+            return self.target(logits, labels[rows], generator)
+
+        return rows, self.move(space, inputs[rows], labels[rows], choose_targets)
+
+    def move(
+        self,
+        space: PixelSpace,
+        inputs: Tensor,
+        labels: Tensor,
+        choose_targets: Callable[[Tensor], Tensor],
+    ) -> AttackResult:
+        """Attack base samples that the teacher classifies correctly; leave the others alone.
+
+        Args:
+            space (PixelSpace): Gives padding and bounds.
+            inputs (Tensor): Base samples, (M, C, H, W).
+            labels (Tensor): Their labels, (M,).
+            choose_targets (Callable): Maps the teacher's logits, (M, K), to target classes, (M,).
+        """
+
+        def choose(logits: Tensor) -> Tensor:
+            return choose_targets(logits).masked_fill(logits.argmax(1) != labels, -1)
 
         def ask_teacher(images: Tensor) -> Tensor:
             return self.ask_teacher(space.pad(images))
 
-        result = self.attack(ask_teacher, inputs[rows], labels[rows], choose_targets, space.bounds)
-        return rows, result
+        return self.attack(ask_teacher, inputs, labels, choose, space.bounds)
 
     @torch.no_grad()
     def choose_bases(
