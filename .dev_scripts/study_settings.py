@@ -88,6 +88,7 @@ def teacher_space(anchors, negatives):
     }
 
 
+CLIP = {'optim_wrapper.clip_grad': dict(max_norm=2)}
 NO_BOUNDARY = {'custom_hooks': []}
 
 # The schedule of BSS, and the best KD of the search instead of it.
@@ -109,6 +110,9 @@ SETTINGS = {
     'kd-tau4-w4': ('kd', kl(4, 4.0)),
     'kd-tau8-w1': ('kd', kl(8, 1.0)),
     **{f'kd-tau4-w1-lr{lr}': ('kd', {**kl(4, 1.0), **sgd(lr, 5e-4)}) for lr in (0.025, 0.05, 0.2)},
+    # KD with the norm of its gradients clipped, with the learning rate as before and twice that.
+    'kd-clip2': ('kd', {**kl(4, 1.0), **CLIP}),
+    'kd-clip2-lr0.2': ('kd', {**kl(4, 1.0), **CLIP, **sgd(0.2, 5e-4)}),
     # DKD: the weight of the wrong classes.
     **{f'dkd-beta{beta}': ('dkd', loss('loss_dkd', beta=beta)) for beta in (1, 2, 4, 8)},
     'dkd-beta2-lr0.05': ('dkd', {**loss('loss_dkd', beta=2), **sgd(0.05, 5e-4)}),
