@@ -34,11 +34,16 @@ PARTS = dict(
     cifar10=['datasets/cifar10_folder_bs256', 'models/cifar_resnet'],
     tiny_imagenet=['datasets/tiny_imagenet_bs128', 'models/cifar_resnet_tiny_imagenet'],
 )
-COLUMNS = [
-    *('data', 'student', 'schedule', 'setting', 'split', 'seed'),
-    *('accuracy', 'commit', 'torch', 'day'),
-]
-KEY = COLUMNS[:6]
+KEY = ['data', 'student', 'schedule', 'setting', 'split', 'seed']
+# What `study_measure.py` adds: the metrics that it takes from.
+MEASURES = dict(
+    ece='calibration/ece',
+    agreement='agreement/clean',
+    boundary_agreement='agreement/boundary',
+    mag_sim='boundary_similarity/mag_sim',
+    ang_sim='boundary_similarity/ang_sim',
+)
+COLUMNS = [*KEY, 'accuracy', 'commit', 'torch', 'day', *MEASURES]
 
 
 def write_config(name, args):
@@ -172,10 +177,9 @@ def collect(commit, args):
     write_runs(runs)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def add_options(parser):
+    """The options that tell which runs, and where they are."""
     parser.add_argument('settings', nargs='*', metavar='SETTING')
-    parser.add_argument('--list', action='store_true', help='show the settings')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     parser.add_argument('--split', choices=['test', 'held-out'], default='test')
     parser.add_argument('--data', choices=list(PARTS), default='cifar10')
@@ -184,11 +188,11 @@ def main():
     parser.add_argument('--data-root', type=Path, default=Path('data/cifar10_folder'))
     parser.add_argument('--teacher', type=Path, default=Path('work_dirs/study_teacher.pth'))
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/study'))
-    parser.add_argument('--jobs', type=int, default=1, help='runs at a time (default: 1)')
+
+
+def parse(parser):
+    """Options, and the names of the settings that are asked for."""
     args = parser.parse_args()
-    if args.list:
-        print(*SETTINGS, sep='\n')
-        return 0
     for name in ('data_root', 'teacher', 'work_dir'):
         setattr(args, name, getattr(args, name).resolve())
     if (args.data, args.split) == ('tiny_imagenet', 'held-out'):
@@ -198,7 +202,18 @@ def main():
     for pattern in args.settings:
         if not any(fnmatch(name, pattern) for name in SETTINGS):
             parser.error(f'no such setting: {pattern}')
-    names = [n for n in SETTINGS if any(fnmatch(n, pattern) for pattern in args.settings)]
+    return args, [n for n in SETTINGS if any(fnmatch(n, pattern) for pattern in args.settings)]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_options(parser)
+    parser.add_argument('--list', action='store_true', help='show the settings')
+    parser.add_argument('--jobs', type=int, default=1, help='runs at a time (default: 1)')
+    args, names = parse(parser)
+    if args.list:
+        print(*SETTINGS, sep='\n')
+        return 0
     known, wanted = read_runs(), {}
     for name in names:
         key = identity(name, args)

@@ -1,9 +1,11 @@
 """What only the study needs: ways of making boundary samples, and a measurement."""
 
 import torch
-from mmrazor.registry import HOOKS, OPTIM_WRAPPERS
+import torch.nn.functional as F
+from mmrazor.registry import HOOKS, OPTIM_WRAPPERS, TASK_UTILS
 from torch import Tensor
 
+from amkd_mm.attacks import AttackResult, BoundarySearch
 from amkd_mm.hooks import BoundarySampleHook
 from amkd_mm.hooks.boundary_sample_hook import sample_target
 from amkd_mm.optim import SeparateMomentumOptimWrapper
@@ -45,6 +47,54 @@ class BothSidesHook(BoundarySampleHook):
         base = torch.cat([rows, partners[~alone]])
         towards = torch.cat([targets, labels[rows][~alone]])
         return base, self.move(space, inputs[base], labels[base], lambda _: towards)
+
+
+@HOOKS.register_module()
+class BetweenImagesHook(BoundarySampleHook):
+    """Where the teacher changes its mind on the straight way to an image of another class.
+
+    Which is where decision-based attacks start (Brendel et al., ICLR 2018). The images between two
+    are ambiguous for every network, those at the end of a gradient only for the attacked one.
+    """
+
+    def find(self, space, inputs, labels, generator):
+        """See the base class; the target class is the one on the other side."""
+        rows = self.choose_bases(space, inputs, labels, generator)
+        others = torch.randint(len(labels), (len(rows),), generator=generator).to(rows)
+        start, end, base = inputs[rows], inputs[others], labels[rows]
+        low, high = torch.zeros(2, len(rows), 1, 1, 1).to(inputs)
+        high += 1
+
+        def ask(images):
+            return self.ask_teacher(space.pad(images))
+
+        suitable = (ask(start).argmax(1) == base) & (ask(end).argmax(1) != base)
+        for _ in range(6):
+            middle = (low + high) / 2
+            kept = (ask(start.lerp(end, middle)).argmax(1) == base)[:, None, None, None]
+            low, high = torch.where(kept, middle, low), torch.where(kept, high, middle)
+        moved = start.lerp(end, high)
+        logits = ask(moved)
+        targets = logits.argmax(1).masked_fill(~suitable, -1)
+        return rows, AttackResult(moved, suitable, logits, targets)
+
+
+@TASK_UTILS.register_module()
+class SmoothBoundarySearch(BoundarySearch):
+    """Perturbations that are constant in blocks of pixels: such are more alike between networks.
+
+    Low-frequency perturbations, as in Guo et al., UAI 2019.
+    """
+
+    def __init__(self, block: int, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.block = block
+
+    def newton_step(self, points, gradient, margins, bounds):
+        """See the base class; the mean in each block is the gradient's orthogonal projection."""
+        means = F.avg_pool2d(gradient, self.block)
+        smooth = F.interpolate(means, scale_factor=self.block, mode='nearest')
+        return super().newton_step(points, smooth, margins, bounds)
 
 
 @OPTIM_WRAPPERS.register_module()

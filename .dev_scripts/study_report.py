@@ -2,7 +2,8 @@
 
 ``python .dev_scripts/study_report.py SETTING... --over BASELINE...`` prints the mean and the sample
 standard deviation of each setting, best first, and its gain over the baselines: of runs with the
-same seed, with a 95% confidence interval. ``--write`` renews the tables of ``docs/results.md``
+same seed, with a 95% confidence interval. ``--measures`` prints the means of what
+``study_measure.py`` added instead of gains. ``--write`` renews the tables of ``docs/results.md``
 and the README, each of which stands below its command, and draws the accuracies on the test images.
 """
 
@@ -10,9 +11,10 @@ import argparse
 import re
 import shlex
 from fnmatch import fnmatch
+from statistics import fmean
 
 from matplotlib.figure import Figure
-from study import ROOT, RUNS, read_runs
+from study import MEASURES, ROOT, RUNS, read_runs
 
 from amkd_mm.benchmarking.comparison import mean_and_std, paired_gain
 from amkd_mm.benchmarking.tables import interval, number, spread
@@ -22,15 +24,24 @@ PAGES = [ROOT / 'docs' / 'results.md', ROOT / 'README.md']
 COMMAND = 'python .dev_scripts/study_report.py'
 
 
-def find(args):
-    """Setting to seed to accuracy, of the runs that are asked for."""
+def find(args, columns=('accuracy',)):
+    """Setting to seed to values of the columns, of the runs that are asked for and have them."""
     wanted = (args.data, args.student, args.schedule, args.split)
     found = {}
     for (data, student, schedule, setting, split, seed), row in read_runs().items():
         named = not args.settings or any(fnmatch(setting, name) for name in args.settings)
-        if (data, student, schedule, split) == wanted and (named or setting in args.over):
-            found.setdefault(setting, {})[int(seed)] = float(row['accuracy'])
+        asked = (data, student, schedule, split) == wanted and (named or setting in args.over)
+        if asked and all(row.get(column) for column in columns):
+            found.setdefault(setting, {})[int(seed)] = [float(row[column]) for column in columns]
     return found
+
+
+def find_accuracies(args):
+    """Setting to seed to accuracy, of the runs that are asked for."""
+    return {
+        setting: {seed: accuracy for seed, (accuracy,) in runs.items()}
+        for setting, runs in find(args).items()
+    }
 
 
 def gain(runs, baseline):
@@ -43,7 +54,7 @@ def gain(runs, baseline):
 
 def table(args):
     """A markdown table of settings, best first."""
-    settings = find(args)
+    settings = find_accuracies(args)
     heads = ['setting', 'n', 'accuracy (%)', *(f'gain over `{name}`' for name in args.over)]
     lines = [f'| {" | ".join(heads)} |', '| --- |' + ' ---: |' * (len(heads) - 1)]
     means = {name: mean_and_std(list(runs.values())) for name, runs in settings.items()}
@@ -56,21 +67,41 @@ def table(args):
     return '\n'.join(lines)
 
 
+def measures(args):
+    """A markdown table of what was measured besides accuracy: means over the seeds."""
+    settings = find(args, ('accuracy', *MEASURES))
+    heads = ['setting', 'n', 'accuracy (%)', *(name.replace('_', ' ') for name in MEASURES)]
+    lines = [f'| {" | ".join(heads)} |', '| --- |' + ' ---: |' * (len(heads) - 1)]
+    means = {
+        name: [fmean(values) for values in zip(*runs.values(), strict=True)]
+        for name, runs in settings.items()
+    }
+    for name in sorted(settings, key=lambda name: -means[name][0]):
+        cells = [f'`{name}`', str(len(settings[name])), *(f'{mean:.3g}' for mean in means[name])]
+        lines.append(f'| {" | ".join(cells)} |')
+    return '\n'.join(lines)
+
+
+def render(args):
+    """The table that a command line asks for."""
+    return measures(args) if args.measures else table(args)
+
+
 def renew(page):
     """The page with each table as its command prints it now."""
 
-    def render(match):
+    def with_table(match):
         args = make_parser().parse_args(shlex.split(match[1]))
-        return f'`{COMMAND}{match[1]}`\n\n{table(args)}\n\n'
+        return f'`{COMMAND}{match[1]}`\n\n{render(args)}\n\n'
 
     # The line of a command, and the table below it if there is one yet.
     line = rf'^`{re.escape(COMMAND)}(.*)`\n\n(?:(?:\|.*\n)+\n)?'
-    return re.sub(line, render, page, flags=re.MULTILINE)
+    return re.sub(line, with_table, page, flags=re.MULTILINE)
 
 
 def draw(args):
     """Accuracy of each setting: each run, and mean and standard deviation."""
-    settings = find(args)
+    settings = find_accuracies(args)
     figure = Figure(figsize=(7, 1 + 0.32 * len(settings)), layout='constrained')
     axis = figure.subplots()
     means = {name: mean_and_std(list(runs.values())) for name, runs in settings.items()}
@@ -96,6 +127,7 @@ def make_parser():
     parser.add_argument('--student', default='resnet8')
     parser.add_argument('--schedule', default='batch64-warmup-cosine-15')
     parser.add_argument('--split', choices=['test', 'held-out'], default='test')
+    parser.add_argument('--measures', action='store_true', help='of study_measure.py')
     parser.add_argument('--write', action='store_true')
     return parser
 
@@ -107,7 +139,7 @@ def main():
             page.write_text(renew(page.read_text(encoding='utf-8')), encoding='utf-8')
         draw(args).savefig(RUNS.with_name('accuracy.png'), dpi=130)
     else:
-        print(table(args))
+        print(render(args))
 
 
 if __name__ == '__main__':

@@ -200,6 +200,17 @@ SETTINGS = {
     # More than one boundary for a base sample; boundary samples on both sides.
     'amkd-two-boundaries': amkd(study_hook('TwoBoundariesHook')),
     'amkd-both-sides': amkd(study_hook('BothSidesHook')),
+    # Boundary samples that the student sees as the teacher does: between two images, and by
+    # perturbations of low frequency.
+    'amkd-between': amkd(study_hook('BetweenImagesHook')),
+    'amkd-between-tau4-w1': amkd(study_hook('BetweenImagesHook'), boundary(4, 1.0)),
+    **{
+        f'amkd-smooth{block}': amkd(
+            attack(type='mmrazor.SmoothBoundarySearch', block=block),
+            {'custom_imports.imports': STUDY_IMPORTS},
+        )
+        for block in (4, 8)
+    },
     # With another distiller on clean samples.
     **{f'amkd-dkd-beta{beta}': ('amkd_dkd', loss('loss_kl', beta=beta)) for beta in (1, 2)},
     # What the triplet loss compares, and with what.

@@ -46,6 +46,21 @@ More text.
 """
 
 
+MEASURED = """\
+data,student,schedule,setting,split,seed,accuracy,ece,agreement,boundary_agreement,mag_sim,ang_sim
+cifar10,resnet8,short,kd,test,0,60.00,10,70.0,20.0,0.5,0.1
+cifar10,resnet8,short,kd,test,1,62.00,12,71.0,10.0,0.6,0.2
+cifar10,resnet8,short,kd,test,2,99.00,,,,,
+cifar10,resnet8,short,amkd,test,0,99.00,,,,,
+"""
+
+# Of the two runs that were measured.
+MEASURES = """\
+| setting | n | accuracy (%) | ece | agreement | boundary agreement | mag sim | ang sim |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+| `kd` | 2 | 61 | 11 | 70.5 | 15 | 0.55 | 0.15 |"""
+
+
 @pytest.fixture
 def report(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / '.dev_scripts'))
@@ -59,6 +74,14 @@ def test_tables_hold_the_runs_that_their_command_asks_for(report, monkeypatch, t
     runs.write_text(RUNS)
     monkeypatch.setattr('study.RUNS', runs)
     assert report.renew(PAGE) == RENEWED
+
+
+def test_measures_are_means_of_the_runs_that_have_them(report, monkeypatch, tmp_path):
+    runs = tmp_path / 'runs.csv'
+    runs.write_text(MEASURED)
+    monkeypatch.setattr('study.RUNS', runs)
+    args = report.make_parser().parse_args(['--measures', '--schedule', 'short'])
+    assert report.render(args) == MEASURES
 
 
 def test_the_pages_are_up_to_date(report):
