@@ -140,11 +140,13 @@ def read_runs():
 
 def write_runs(runs):
     """Write them in the order of what identifies them."""
-    RUNS.parent.mkdir(parents=True, exist_ok=True)
-    with open(RUNS, 'w', newline='') as file:
+    # What fails half way must not take the others with it.
+    written = RUNS.with_suffix('.tmp')
+    with open(written, 'w', newline='') as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator='\n')
         writer.writeheader()
         writer.writerows(runs[key] for key in sorted(runs))
+    written.replace(RUNS)
 
 
 def train(names, seeds, args):
