@@ -35,7 +35,8 @@ PARTS = dict(
     tiny_imagenet=['datasets/tiny_imagenet_bs128', 'models/cifar_resnet_tiny_imagenet'],
 )
 KEY = ['data', 'student', 'schedule', 'setting', 'split', 'seed']
-# What `study_measure.py` adds: the metrics that it takes from.
+TRAINED = [*KEY, 'accuracy', 'commit', 'torch', 'day']
+# What `study_measure.py` adds, and from which metrics.
 MEASURES = dict(
     ece='calibration/ece',
     agreement='agreement/clean',
@@ -43,7 +44,6 @@ MEASURES = dict(
     mag_sim='boundary_similarity/mag_sim',
     ang_sim='boundary_similarity/ang_sim',
 )
-COLUMNS = [*KEY, 'accuracy', 'commit', 'torch', 'day', *MEASURES]
 
 
 def write_config(name, args):
@@ -143,7 +143,7 @@ def write_runs(runs):
     # What fails half way must not take the others with it.
     written = RUNS.with_suffix('.tmp')
     with open(written, 'w', newline='') as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator='\n')
+        writer = csv.DictWriter(file, [*TRAINED, *MEASURES], lineterminator='\n')
         writer.writeheader()
         writer.writerows(runs[key] for key in sorted(runs))
     written.replace(RUNS)
@@ -175,7 +175,7 @@ def collect(commit, args):
             key = (*identity(run['setting'], args), str(run['seed']))
             accuracy = f'{run["curve"][str(args.epochs)]:.2f}'
             row = [*key, accuracy, commit, torch.__version__, date.today()]
-            runs.setdefault(key, dict(zip(COLUMNS, row, strict=True)))
+            runs.setdefault(key, dict(zip(TRAINED, row, strict=True)))
     write_runs(runs)
 
 
