@@ -161,13 +161,7 @@ SETTINGS = {
         }
     ),
     # Of clean samples alone, without boundary samples, to compare with.
-    **{
-        f'kd-triplet-w{weight}': (
-            'amkd',
-            {**samples(0, 0), **NO_BOUNDARY, **triplet(loss_weight=weight)},
-        )
-        for weight in (1, 3)
-    },
+    **{f'kd-triplet-w{weight}': ('kd_triplet', triplet(loss_weight=weight)) for weight in (1, 3)},
     'amkd-triplet-cosine': amkd(triplet(distance='cosine')),
     'amkd-triplet-squared': amkd(triplet(distance='squared')),
     'amkd-triplet-raw': amkd(triplet(normalize=False)),
