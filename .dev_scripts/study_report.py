@@ -77,7 +77,7 @@ def measures(args):
         for name, runs in settings.items()
     }
     for name in sorted(settings, key=lambda name: -means[name][0]):
-        cells = [f'`{name}`', str(len(settings[name])), *(f'{mean:.3g}' for mean in means[name])]
+        cells = [f'`{name}`', str(len(settings[name])), *(f'{mean:#.3g}' for mean in means[name])]
         lines.append(f'| {" | ".join(cells)} |')
     return '\n'.join(lines)
 

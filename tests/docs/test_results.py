@@ -58,7 +58,7 @@ cifar10,resnet8,short,amkd,test,0,99.00,,,,,
 MEASURES = """\
 | setting | n | accuracy (%) | ece | agreement | boundary agreement | mag sim | ang sim |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-| `kd` | 2 | 61 | 11 | 70.5 | 15 | 0.55 | 0.15 |"""
+| `kd` | 2 | 61.0 | 11.0 | 70.5 | 15.0 | 0.550 | 0.150 |"""
 
 
 @pytest.fixture
