@@ -37,8 +37,8 @@ MAPPING = 'model.distiller.loss_forward_mappings.loss_triplet'
 
 
 def amkd(*changes):
-    """AMKD with changes."""
-    options = {}
+    """AMKD with changes, from base samples that the student classifies correctly, as in BSS."""
+    options = hook(0, student_correct=True)
     for change in changes:
         options.update(change)
     return 'amkd', options

@@ -20,13 +20,15 @@ model = dict(
     )
 )
 
-# On the boundary instead of beyond it, and from random images: choosing them by discrepancy
-# costs a pass of the teacher over the whole batch.
+# On the boundary instead of beyond it. Base samples are random: choosing them by discrepancy
+# costs a pass of the teacher over the whole batch. The student need not get them right: while it
+# gets few right, a few boundary samples would weigh as much as a batch (docs/results.md).
 custom_hooks = [
     dict(
         type='mmrazor.BoundarySampleHook',
         attack=dict(type='BoundarySearch'),
         num_samples=0.25,
+        student_correct=False,
         end=0.75,
     ),
     # The weight on boundary samples.
