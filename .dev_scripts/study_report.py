@@ -52,11 +52,16 @@ def gain(runs, baseline):
     return interval(found)
 
 
+def head_of(columns):
+    """The first two lines of a markdown table."""
+    return [f'| {" | ".join(columns)} |', '| --- |' + ' ---: |' * (len(columns) - 1)]
+
+
 def table(args):
     """A markdown table of settings, best first."""
     settings = find_accuracies(args)
     heads = ['setting', 'n', 'accuracy (%)', *(f'gain over `{name}`' for name in args.over)]
-    lines = [f'| {" | ".join(heads)} |', '| --- |' + ' ---: |' * (len(heads) - 1)]
+    lines = head_of(heads)
     means = {name: mean_and_std(list(runs.values())) for name, runs in settings.items()}
     for name in sorted(settings, key=lambda name: -means[name]['mean']):
         gains = [
@@ -71,7 +76,7 @@ def measures(args):
     """A markdown table of what was measured besides accuracy: means over the seeds."""
     settings = find(args, ('accuracy', *MEASURES))
     heads = ['setting', 'n', 'accuracy (%)', *(name.replace('_', ' ') for name in MEASURES)]
-    lines = [f'| {" | ".join(heads)} |', '| --- |' + ' ---: |' * (len(heads) - 1)]
+    lines = head_of(heads)
     means = {
         name: [fmean(values) for values in zip(*runs.values(), strict=True)]
         for name, runs in settings.items()

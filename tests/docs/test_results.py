@@ -1,5 +1,7 @@
 """The study's report, and the page that it renews."""
 
+import json
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,35 @@ def test_measures_are_means_of_the_runs_that_have_them(report, monkeypatch, tmp_
     monkeypatch.setattr('study.RUNS', runs)
     args = report.make_parser().parse_args(['--measures', '--schedule', 'short'])
     assert report.render(args) == MEASURES
+
+
+def test_a_study_adds_its_complete_runs_to_those_there_are(report, monkeypatch, tmp_path):
+    import study
+
+    runs = tmp_path / 'runs.csv'
+    runs.write_text(MEASURED)
+    monkeypatch.setattr('study.RUNS', runs)
+    made = [
+        dict(setting='kd', seed=0, status='complete', curve={'15': 1.0}),
+        dict(setting='amkd', seed=3, status='complete', curve={'15': 71.234}),
+        dict(setting='amkd', seed=4, status='failed', curve={}),
+    ]
+    (tmp_path / 'runs.jsonl').write_text('\n'.join(map(json.dumps, made)))
+    args = Namespace(data='cifar10', depth=8, epochs=15, split='test', work_dir=tmp_path)
+    before = study.read_runs()
+    study.collect('c0ffee', args)
+    after = study.read_runs()
+    kd, added = (
+        ('cifar10', 'resnet8', 'batch64-warmup-cosine-15', setting, 'test', seed)
+        for setting, seed in (('kd', '0'), ('amkd', '3'))
+    )
+    assert set(after) == {*before, kd, added}
+    assert (after[added]['accuracy'], after[added]['commit']) == ('71.23', 'c0ffee')
+    for key, row in before.items():
+        assert after[key].items() >= row.items()
+    # Once more, as another study would, whose result for the same run is not the one that counts.
+    study.collect('later', args)
+    assert study.read_runs() == after
 
 
 def test_the_pages_are_up_to_date(report):
