@@ -22,7 +22,7 @@ model = dict(
 
 # On the boundary instead of beyond it. Base samples are random: choosing them by discrepancy
 # costs a pass of the teacher over the whole batch. The student need not get them right: while it
-# gets few right, a few boundary samples would weigh as much as a batch (docs/results.md).
+# gets few right, single images would make up the losses of boundary samples (docs/results.md).
 custom_hooks = [
     dict(
         type='mmrazor.BoundarySampleHook',
