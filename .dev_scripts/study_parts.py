@@ -62,8 +62,8 @@ class BetweenImagesHook(BoundarySampleHook):
         rows = self.choose_bases(space, inputs, labels, generator)
         others = torch.randint(len(labels), (len(rows),), generator=generator).to(rows)
         start, end, base = inputs[rows], inputs[others], labels[rows]
-        low, high = torch.zeros(2, len(rows), 1, 1, 1).to(inputs)
-        high += 1
+        low = inputs.new_zeros(len(rows), 1, 1, 1)
+        high = torch.ones_like(low)
 
         def ask(images):
             return self.ask_teacher(space.pad(images))
