@@ -582,7 +582,9 @@ def test_poor_student_is_asked_about_all(tmp_path):
     images, labels = images_and_labels()
     right = {2, 7, 11}
     dataset = Images(images, some_wrong(labels, set(range(16)) - right))
-    _, (step,), _, _ = train(model, dict(attack=SEARCH, num_samples=5), tmp_path, dataset)
+    _, (step,), _, _ = train(
+        model, dict(attack=SEARCH, num_samples=5, student_correct=True), tmp_path, dataset
+    )
     assert asked == [10, 6]
     assert set(step.rows) == right
 
