@@ -106,8 +106,8 @@ class AMKD(SingleTeacherDistill):
         TypeError: If an argument is unknown.
         ValueError: If the checkpoint does not fit, the class counts differ, a head is for several
             labels or tasks or cannot be trained, a recorder waits for the loss of a teacher that is
-            not trained, settings beside ``cfg_path`` have no effect, ``boundary_norm`` is unknown
-            or does not go with activation checkpointing, or PyTorch cannot compile.
+            not trained or for the gradient of a checkpointed module, settings beside ``cfg_path``
+            have no effect, ``boundary_norm`` is unknown, or PyTorch cannot compile.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class AMKD(SingleTeacherDistill):
         student = MODELS.build(architecture) if isinstance(architecture, dict) else architecture
         teacher = MODELS.build(teacher) if isinstance(teacher, dict) else teacher
         check_pair(student, teacher, trained)
-        check_boundary_norm(boundary_norm, student)
+        check_boundary_norm(boundary_norm)
         for model in (student, teacher):
             keep_weights(model)
         adaptations = []
@@ -177,6 +177,8 @@ class AMKD(SingleTeacherDistill):
         """What was changed so that the two networks go together."""
         for text in adaptations:
             print_log(text, logger='current')
+        if not (self.calculate_student_loss or self.teacher_trainable):
+            self._check_losses_of_clean_rows()
         self.boundary_norm = boundary_norm
         self.teacher_eval = teacher_eval and not self.teacher_trainable
         if self.teacher_eval:
@@ -222,6 +224,16 @@ class AMKD(SingleTeacherDistill):
             for name, mapping in mappings.items()
             if any(record.get('record_idx', 0) >= 1 for record in mapping.values())
         ]
+
+    def _check_losses_of_clean_rows(self) -> None:
+        """Raise ``ValueError`` if steps without boundary rows would have no loss at all."""
+        mappings = getattr(self.distiller, 'loss_forward_mappings', {})
+        if mappings and len(self.boundary_losses) == len(mappings):
+            raise ValueError(
+                'all losses in `model.distiller.distill_losses` are of boundary samples, and steps '
+                'without any would have no loss: add a loss of clean samples, or leave out '
+                '`model.calculate_student_loss=False`'
+            )
 
     def train(self, mode: bool = True) -> 'AMKD':
         """Set the mode of everything but a teacher in evaluation."""

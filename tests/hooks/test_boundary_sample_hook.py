@@ -1030,6 +1030,27 @@ def assert_same(before, after):
             assert value == after[key], key
 
 
+def test_a_trained_teacher_with_activation_checkpointing(tmp_path):
+    """Its checkpointing does not give input gradients, and is as before afterwards."""
+    backbone = dict(type='ResNet_CIFAR', depth=18, base_channels=4, stem_channels=4, with_cp=True)
+    teacher = ImageClassifier(
+        backbone=backbone,
+        neck=dict(type='GlobalAveragePooling'),
+        head=dict(type='LinearClsHead', num_classes=NUM_CLASSES, in_channels=32),
+        data_preprocessor=MODELS.build({'type': 'ClsDataPreprocessor', **PREPROCESSORS['rgb']}),
+    )
+    images, _ = images_and_labels()
+    labels = logits_of(teacher, images)[1].argmax(1).tolist()
+    runner, (step,), _, _ = train(
+        amkd(teacher=teacher, teacher_trainable=True),
+        dict(attack=SEARCH, target='runner_up', keep_unreached=True),
+        tmp_path,
+        Images(images, labels),
+    )
+    assert len(step.rows) == 16
+    assert teacher.backbone.layer2[0].with_cp
+
+
 @pytest.mark.parametrize('base', ['random', 'discrepancy'])
 @pytest.mark.parametrize('algorithm', ['amkd', 'teacher_in_training', 'trained_teacher', 'kd'])
 def test_networks_are_left_as_they_were(algorithm, base, tmp_path):
