@@ -177,8 +177,6 @@ class AMKD(SingleTeacherDistill):
         """What was changed so that the two networks go together."""
         for text in adaptations:
             print_log(text, logger='current')
-        if not (self.calculate_student_loss or self.teacher_trainable):
-            self._check_losses_of_clean_rows()
         self.boundary_norm = boundary_norm
         self.teacher_eval = teacher_eval and not self.teacher_trainable
         if self.teacher_eval:
@@ -224,16 +222,6 @@ class AMKD(SingleTeacherDistill):
             for name, mapping in mappings.items()
             if any(record.get('record_idx', 0) >= 1 for record in mapping.values())
         ]
-
-    def _check_losses_of_clean_rows(self) -> None:
-        """Raise ``ValueError`` if steps without boundary rows would have no loss at all."""
-        mappings = getattr(self.distiller, 'loss_forward_mappings', {})
-        if mappings and len(self.boundary_losses) == len(mappings):
-            raise ValueError(
-                'all losses in `model.distiller.distill_losses` are of boundary samples, and steps '
-                'without any would have no loss: add a loss of clean samples, or leave out '
-                '`model.calculate_student_loss=False`'
-            )
 
     def train(self, mode: bool = True) -> 'AMKD':
         """Set the mode of everything but a teacher in evaluation."""

@@ -390,15 +390,6 @@ def test_activation_checkpointing_changes_no_gradient(choice, num_boundary):
     torch.testing.assert_close(*found, rtol=1e-3, atol=1e-5)
 
 
-def test_steps_without_any_loss():
-    """`end` of the hook would be the end of the training."""
-    options = dict(distiller=only('loss_boundary'), calculate_student_loss=False)
-    with pytest.raises(ValueError, match='leave out `model.calculate_student_loss=False`'):
-        amkd(**options)
-    amkd(**options, teacher_trainable=True)
-    amkd(distiller=only('loss_kl', 'loss_boundary'), calculate_student_loss=False)
-
-
 @pytest.mark.parametrize('num_boundary', [1, 2])
 def test_a_single_boundary_row_and_batch_norm_of_one_pixel(num_boundary):
     """PyTorch refuses the batch statistics of one value per channel."""
