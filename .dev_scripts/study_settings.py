@@ -181,7 +181,7 @@ SETTINGS = {
     'amkd-any-samples0.5': amkd(hook(0, num_samples=0.5)),
     'amkd-any-base-discrepancy': amkd(hook(0, base='discrepancy')),
     # The default of `configs/amkd`.
-    'amkd-base-any': amkd(hook(0, student_correct=False)),
+    'amkd-base-any': amkd(),
     'amkd-any-target-runner-up': amkd(hook(0, target='runner_up')),
     'amkd-any-target-random': amkd(hook(0, target='random')),
     'amkd-any-to-the-end': amkd(boundary(3, 2 / 9, 2 / 9, end=1.0)),
@@ -195,7 +195,6 @@ SETTINGS = {
                 dict(
                     type='mmrazor.BoundarySampleHook',
                     attack=dict(type='BoundarySearch'),
-                    student_correct=False,
                     end=0.75,
                 )
             ],

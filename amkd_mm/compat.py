@@ -141,15 +141,15 @@ def _record_outputs(self, module, inputs, outputs):
     """Forward hook of ``ModuleOutputsRecorder``: record the outputs, and pass on copies."""
     if self.recording:
         self.data_buffer.append(outputs)
-        return _copy_tensors(outputs)
+        return copy_tensors(outputs)
 
 
-def _copy_tensors(outputs):
+def copy_tensors(outputs):
     """Copies of a tensor, or of those in a tuple or list; anything else as it is."""
     if isinstance(outputs, torch.Tensor):
         return outputs.clone()
     if type(outputs) in (tuple, list):
-        return type(outputs)(map(_copy_tensors, outputs))
+        return type(outputs)(map(copy_tensors, outputs))
     return outputs
 
 
@@ -400,7 +400,9 @@ def load_wrapped_classifiers():
 
 def _add_model_prefix(state_dict, prefix, *_):
     """Put ``model.`` on the keys below ``prefix``, unless they have it already."""
-    own = [key for key in state_dict if key.startswith(prefix)]
+    # The loss beside the network, such as Seesaw loss, may have buffers.
+    loss = f'{prefix}loss_module.'
+    own = [key for key in state_dict if key.startswith(prefix) and not key.startswith(loss)]
     inner = f'{prefix}model.'
     if not all(key.startswith(inner) for key in own):
         for key in own:

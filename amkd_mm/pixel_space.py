@@ -69,10 +69,12 @@ class PixelSpace:
                 than normalise, swap and pad.
         """
         lowest, highest = pixels.min().item(), pixels.max().item()
-        if lowest < LOWEST_PIXEL or highest > HIGHEST_PIXEL:
+        is_scaled = pixels.is_floating_point() and highest <= 1
+        if lowest < LOWEST_PIXEL or highest > HIGHEST_PIXEL or is_scaled:
             raise TypeError(
                 'boundary samples need images in [0, 255] from the dataloader, but got '
-                f'[{lowest:g}, {highest:g}]: leave the normalisation to the `data_preprocessor`'
+                f'[{lowest:g}, {highest:g}]: leave normalisation and scaling to the '
+                '`data_preprocessor`'
             )
         expected = self.preprocessor(dict(inputs=pixels), False)['inputs']
         normalized = self.normalize(pixels)

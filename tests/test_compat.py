@@ -710,10 +710,13 @@ def test_a_wrapped_classifier_is_saved_and_loaded_alone_and_within_another_model
 
     def build():
         config = dict(model_name='resnet18', num_classes=3)
+        # It counts the images of each class in a buffer.
+        config['loss'] = dict(type='mmpretrain.SeesawLoss', num_classes=3)
         return TimmClassifier(**config), torch.nn.Linear(2, 2)
 
     for part in (lambda models: models[0], torch.nn.ModuleList):
         saved, loaded = part(build()), part(build())
+        next(iter(saved.buffers())).add_(1)
         loaded.load_state_dict(saved.state_dict())
         for key, value in loaded.state_dict().items():
             assert torch.equal(value, saved.state_dict()[key]), key

@@ -133,7 +133,7 @@ def test_preprocessors_that_do_something_else_are_refused(preprocessor, channels
         PixelSpace(preprocessor).check(images(channels))
 
 
-@pytest.mark.parametrize('scale', [-1.0, 1.01])
+@pytest.mark.parametrize('scale', [-1.0, 1.01, 1 / 255])
 def test_images_out_of_range_are_refused(scale):
     with pytest.raises(TypeError, match=r'\[0, 255\].*normalisation'):
         PixelSpace(ClsDataPreprocessor()).check(images(3).float() * scale)

@@ -106,8 +106,8 @@ class AMKD(SingleTeacherDistill):
         TypeError: If an argument is unknown.
         ValueError: If the checkpoint does not fit, the class counts differ, a head is for several
             labels or tasks or cannot be trained, a recorder waits for the loss of a teacher that is
-            not trained, settings beside ``cfg_path`` have no effect, ``boundary_norm`` is unknown
-            or does not go with activation checkpointing, or PyTorch cannot compile.
+            not trained or for the gradient of a checkpointed module, settings beside ``cfg_path``
+            have no effect, ``boundary_norm`` is unknown, or PyTorch cannot compile.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class AMKD(SingleTeacherDistill):
         student = MODELS.build(architecture) if isinstance(architecture, dict) else architecture
         teacher = MODELS.build(teacher) if isinstance(teacher, dict) else teacher
         check_pair(student, teacher, trained)
-        check_boundary_norm(boundary_norm, student)
+        check_boundary_norm(boundary_norm)
         for model in (student, teacher):
             keep_weights(model)
         adaptations = []

@@ -1,26 +1,20 @@
 """How batch norm treats boundary rows."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..fast_teacher import checkpointed
+from ..fast_teacher import without_checkpointing
 
 CHOICES = ('update', 'batch', 'running')
 
 
-def check_boundary_norm(choice: str, student: nn.Module) -> None:
-    """Raise ``ValueError`` unless it is one of the choices, and works for the student."""
+def check_boundary_norm(choice: str) -> None:
+    """Raise ``ValueError`` unless it is one of the choices."""
     if choice not in CHOICES:
         raise ValueError(f'model.boundary_norm must be one of {CHOICES}, not {choice!r}')
-    if choice != 'update' and checkpointed(student):
-        raise ValueError(
-            f'model.boundary_norm={choice!r} cannot be had with activation checkpointing, which '
-            'computes the boundary rows again when batch norm is as for clean ones: turn that off '
-            "in `model.architecture`, such as by `with_cp=False`, or set `boundary_norm='update'`"
-        )
 
 
 @contextmanager
@@ -30,6 +24,9 @@ def normalize_boundary_rows(model: nn.Module, choice: str, num_rows: int) -> Ite
     A single row has no batch statistics in a feature map of one pixel, which PyTorch refuses: it
     gets the running ones. Where batch norm is synchronised it is not alone, and the other processes
     wait for it.
+
+    Rows that are treated otherwise than clean ones are not checkpointed: the backward pass would
+    compute them again when batch norm is as for clean rows.
     """
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]
     tracked = [norm.track_running_stats for norm in norms]
@@ -39,8 +36,10 @@ def normalize_boundary_rows(model: nn.Module, choice: str, num_rows: int) -> Ite
             norm.eval()
         elif choice == 'batch':
             norm.track_running_stats = False
+    as_clean_rows = choice == 'update' and num_rows > 1
     try:
-        yield
+        with nullcontext() if as_clean_rows else without_checkpointing(model):
+            yield
     finally:
         for norm, track in zip(norms, tracked, strict=True):
             norm.train()

@@ -1,5 +1,6 @@
 """Build-time checks of student and teacher, before a step fails or goes wrong in silence."""
 
+from mmpretrain.models.classifiers import HuggingFaceClassifier
 from mmpretrain.models.heads import (
     EfficientFormerClsHead,
     LeViTClsHead,
@@ -67,8 +68,8 @@ def check_trainable(key: str, model: nn.Module) -> None:
         )
     place = model if head is None else head
     loss = getattr(place, 'loss_module', None)
+    where = f'{key}.loss' if head is None else f'{key}.head.loss'
     if isinstance(loss, CrossEntropyLoss):
-        where = f'{key}.loss' if head is None else f'{key}.head.loss'
         raise ValueError(
             f"{where} is MMRazor's CrossEntropyLoss, which compares two networks: write "
             f"`_scope_='mmpretrain'` into `{key}`, or {where}=dict("
@@ -77,13 +78,16 @@ def check_trainable(key: str, model: nn.Module) -> None:
     declared, count = getattr(loss, 'num_classes', None), num_classes(model)
     if None not in (declared, count) and declared != count:
         raise ValueError(
-            f'{key}.head.loss.num_classes is {declared}, but the model has {count} classes: '
+            f'{where}.num_classes is {declared}, but the model has {count} classes: '
             f'set it to {count}, or leave it out'
         )
 
 
 def class_count_key(model: nn.Module) -> str:
     """Where in its config a model says how many classes it has."""
+    if isinstance(model, HuggingFaceClassifier):
+        # What a Transformers config calls it.
+        return 'num_labels'
     try:
         part = find_outputs(model).layers[0].partition('.')[0]
     except ValueError:

@@ -67,7 +67,8 @@ class BoundarySampleHook(SampleHook):
             softmax without the base class, as in BSS; ``'runner_up'``: with the teacher's
             second class; ``'random'``: with any other class. Defaults to ``'sample'``.
         student_correct (bool): Whether the student must classify base samples correctly too,
-            as in BSS. (BSS asks the student in training mode.) Defaults to True.
+            as in BSS. (BSS asks the student in training mode.) While it gets few right, single
+            samples then make up all losses of boundary samples. Defaults to False.
         keep_unreached (bool): Whether to append samples that did not reach their target class,
             as BSS does. Defaults to False.
         **kwargs: ``begin``, ``end``, ``interval``, ``by_epoch`` and ``amp`` of ``SampleHook``. With
@@ -88,7 +89,7 @@ class BoundarySampleHook(SampleHook):
         num_samples: int | float = 0.25,
         base: str = 'random',
         target: str = 'sample',
-        student_correct: bool = True,
+        student_correct: bool = False,
         keep_unreached: bool = False,
         **kwargs,
     ) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .. import boundary_rows
 from ..classifiers import num_classes, to_logits
-from ..fast_teacher import FastTeacher, disable_checkpointing
+from ..fast_teacher import FastTeacher, disable_checkpointing, without_checkpointing
 from ..image_batches import read_batch
 from ..pixel_space import PixelSpace
 from .training_span import Moment, check_moment, require_epochs, resolve
@@ -170,7 +170,11 @@ class SampleHook(Hook):
         precision = nullcontext()
         if self.amp:
             precision = runner.optim_wrapper.optim_context(self.algorithm)
-        with evaluation_mode(self.teacher, self.student), precision:
+        with (
+            without_checkpointing(self.teacher),
+            evaluation_mode(self.teacher, self.student),
+            precision,
+        ):
             inputs = space.normalize(pixels)
             if isinstance(self.ask_teacher, FastTeacher):
                 self.ask_teacher.update(space.pad(inputs))

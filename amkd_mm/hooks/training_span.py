@@ -25,7 +25,8 @@ def check_moment(name: str, value: Moment) -> Moment:
 
 def resolve(value: Moment, total: int) -> float:
     """An int as it is, a float as that share of ``total``: a short run keeps its proportions."""
-    return value * total if isinstance(value, float) else value
+    # 0.55 of 100 epochs is 55.00000000000001, which epoch 55 would not have reached.
+    return round(value * total, 6) if isinstance(value, float) else value
 
 
 def require_epochs(runner, reason: str) -> None:

@@ -7,6 +7,7 @@ import torch
 from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from mmrazor.registry import TASK_UTILS
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from ..classifiers import find_outputs, to_embedding
 
@@ -25,26 +26,36 @@ class ClassifierRecorder(BaseRecorder):
         self.sources: tuple[str, ...] = ()
         """Names of the modules it looks into, once it knows the model; '' is the model."""
         self._recording = False
+        self._handles: list[RemovableHandle] = []
 
     def prepare_from_model(self, model: nn.Module | None = None) -> None:
         """Find what to record in the model."""
         self.sources = self.find_sources(model)
         modules = dict(model.named_modules())
         for source in self.sources:
-            modules[source].register_forward_hook(self.forward_hook)
+            self._handles.append(modules[source].register_forward_hook(self.forward_hook))
 
     @abstractmethod
     def find_sources(self, model: nn.Module) -> tuple[str, ...]:
         """Names of the modules whose calls are to be seen."""
 
     @abstractmethod
-    def record(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
-        """Append to ``data_buffer`` what a call of such a module gives."""
+    def record(self, module: nn.Module, inputs: tuple, outputs: Any) -> Any:
+        """Append to ``data_buffer`` what a call of such a module gives.
 
-    def forward_hook(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
+        Returns:
+            What the network goes on with instead of the outputs, unless that is None.
+        """
+
+    def forward_hook(self, module: nn.Module, inputs: tuple, outputs: Any) -> Any:
         """See a module's call."""
         if self._recording:
-            self.record(module, inputs, outputs)
+            return self.record(module, inputs, outputs)
+
+    def detach(self) -> None:
+        """Forget the model."""
+        for handle in self._handles:
+            handle.remove()
 
     def __enter__(self) -> None:
         super().__enter__()

@@ -6,6 +6,7 @@ from typing import Any
 from mmrazor.registry import TASK_UTILS
 from torch import Tensor, nn
 
+from ..compat import copy_tensors
 from .classifier_recorders import ClassifierRecorder
 
 
@@ -35,12 +36,14 @@ class StagesRecorder(ClassifierRecorder):
         """See :class:`ClassifierRecorder`."""
         return self.sources
 
-    def record(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
-        """See :class:`ClassifierRecorder`."""
+    def record(self, module: nn.Module, inputs: tuple, outputs: Any) -> Any:
+        """See :class:`ClassifierRecorder`; the network goes on with copies."""
         self._found.append(outputs)
         if len(self._found) == len(self.sources):
             self.data_buffer.append(tuple(self._found))
             self._found = []
+        # Residual blocks add in place to what a batch norm gives.
+        return copy_tensors(outputs)
 
     def __enter__(self) -> None:
         super().__enter__()

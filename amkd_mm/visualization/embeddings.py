@@ -25,4 +25,5 @@ def embed(network: nn.Module, inputs: Tensor, batch_size: int = 256) -> Tensor:
         with recorder:
             network(batch, mode='tensor')
         found.append(recorder.get_record_data().float().cpu())
+    recorder.detach()
     return torch.cat(found)

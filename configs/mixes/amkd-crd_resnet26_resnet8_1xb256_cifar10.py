@@ -10,4 +10,6 @@ model = dict(
     architecture=_base_.resnet8,
     teacher=_base_.resnet26,
     teacher_ckpt='work_dirs/resnet26_1xb256_cifar10/epoch_80.pth',
+    # In a batch of 256 as many negatives as in one of 64.
+    distiller=dict(distill_losses=dict(loss_crd=dict(neg_num=4096))),
 )

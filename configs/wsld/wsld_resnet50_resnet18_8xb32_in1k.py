@@ -10,5 +10,6 @@ model = dict(
     architecture=_base_.resnet18,
     teacher=_base_.resnet50,
     teacher_ckpt=_base_.resnet50_ckpt,
-    distiller=dict(distill_losses=dict(loss_wsld=dict(num_classes=1000))),
+    # Temperature and weight of the paper for ImageNet, as in MMRazor.
+    distiller=dict(distill_losses=dict(loss_wsld=dict(tau=2, loss_weight=2.5, num_classes=1000))),
 )

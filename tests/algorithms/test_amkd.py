@@ -369,14 +369,25 @@ def test_unknown_boundary_norm():
         amkd(boundary_norm='own')
 
 
-def test_boundary_norm_and_activation_checkpointing():
-    """It would run batch norm once more, in the backward pass, as for clean rows."""
-    student = classifier()
-    student['backbone'] = dict(type='ResNet', depth=18, with_cp=True)
-    student['head']['in_channels'] = 512
-    amkd(architecture=student)
-    with pytest.raises(ValueError, match="model.boundary_norm='batch' .* `with_cp=False`"):
-        amkd(architecture=student, boundary_norm='batch')
+@pytest.mark.parametrize(
+    ('choice', 'num_boundary'), [('update', 1), ('update', 3), ('batch', 3), ('running', 3)]
+)
+def test_activation_checkpointing_changes_no_gradient(choice, num_boundary):
+    """It runs batch norm once more, in the backward pass, as for clean rows."""
+    inputs, samples = batch(num_boundary=num_boundary)
+    found = []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        student = classifier(norm='BN')
+        student['backbone'] = dict(
+            type='ResNet_CIFAR', depth=18, base_channels=4, stem_channels=4, with_cp=checkpointing
+        )
+        student['head']['in_channels'] = 32
+        model = amkd(architecture=student, boundary_norm=choice).train()
+        total(model.loss(inputs, samples)).backward()
+        found.append([p.grad for p in model.student.parameters()])
+        assert model.student.backbone.layer2[0].with_cp is checkpointing
+    torch.testing.assert_close(*found, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize('num_boundary', [1, 2])

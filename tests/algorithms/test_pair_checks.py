@@ -4,10 +4,11 @@ import amkd_mm  # noqa: F401
 
 # isort: split
 import pytest
+from mmpretrain.models.classifiers import HuggingFaceClassifier
 from mmpretrain.registry import MODELS
 from mmrazor.registry import MODELS as RAZOR_MODELS
 
-from amkd_mm.algorithms.pair_checks import check_pair
+from amkd_mm.algorithms.pair_checks import check_pair, class_count_key
 
 
 def classifier(num_classes=4, **changes):
@@ -100,6 +101,20 @@ def test_a_loss_for_another_number_of_classes():
     message = error_of(student=smooth)
     assert 'model.architecture.head.loss.num_classes is 1000' in message and '4 classes' in message
     check_pair(MODELS.build(classifier()), MODELS.build(smooth))
+
+
+def test_a_loss_for_another_number_of_classes_beside_a_network_without_a_head():
+    student = dict(
+        _scope_='mmpretrain', type='TorchVisionClassifier', model_name='alexnet', num_classes=4
+    )
+    student['loss'] = dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=1000)
+    assert 'model.architecture.loss.num_classes is 1000' in error_of(student=student)
+
+
+def test_class_counts_of_transformers():
+    """Their configs have another name for it, and ignore ours."""
+    network = HuggingFaceClassifier.__new__(HuggingFaceClassifier)
+    assert class_count_key(network) == 'num_labels'
 
 
 def test_the_loss_of_another_library():

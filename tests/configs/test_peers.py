@@ -256,9 +256,9 @@ def test_wsld(run):
     rows = zip(record('student', 'logits'), record('teacher', 'logits'), LABELS, strict=True)
     for student, teacher, label in rows:
         ratio = np.log(softmax(student)[label]) / np.log(softmax(teacher)[label])
-        soft = -(softmax(teacher / 2) * np.log(softmax(student / 2))).sum()
+        soft = -(softmax(teacher / 4) * np.log(softmax(student / 4))).sum()
         terms.append((1 - np.exp(-ratio)) * soft)
-    check(losses['distill.loss_wsld'], 2.5 * 2**2 * np.mean(terms))
+    check(losses['distill.loss_wsld'], 2.25 * 4**2 * np.mean(terms))
 
 
 def rows_of_unit_length(maps):

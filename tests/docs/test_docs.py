@@ -294,6 +294,7 @@ def test_config_builds_and_steps(page, block, tmp_path, monkeypatch, load_tool, 
     Of one that is not run the settings of the teacher are those that its class takes.
     """
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     place(tmp_path)
     for name, text in files_of(page).items():
         (tmp_path / name).write_text(text)

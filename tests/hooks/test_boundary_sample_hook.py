@@ -582,7 +582,9 @@ def test_poor_student_is_asked_about_all(tmp_path):
     images, labels = images_and_labels()
     right = {2, 7, 11}
     dataset = Images(images, some_wrong(labels, set(range(16)) - right))
-    _, (step,), _, _ = train(model, dict(attack=SEARCH, num_samples=5), tmp_path, dataset)
+    _, (step,), _, _ = train(
+        model, dict(attack=SEARCH, num_samples=5, student_correct=True), tmp_path, dataset
+    )
     assert asked == [10, 6]
     assert set(step.rows) == right
 
@@ -1026,6 +1028,27 @@ def assert_same(before, after):
             assert np.array_equal(value, after[key]), key
         else:
             assert value == after[key], key
+
+
+def test_a_trained_teacher_with_activation_checkpointing(tmp_path):
+    """Its checkpointing does not give input gradients, and is as before afterwards."""
+    backbone = dict(type='ResNet_CIFAR', depth=18, base_channels=4, stem_channels=4, with_cp=True)
+    teacher = ImageClassifier(
+        backbone=backbone,
+        neck=dict(type='GlobalAveragePooling'),
+        head=dict(type='LinearClsHead', num_classes=NUM_CLASSES, in_channels=32),
+        data_preprocessor=MODELS.build({'type': 'ClsDataPreprocessor', **PREPROCESSORS['rgb']}),
+    )
+    images, _ = images_and_labels()
+    labels = logits_of(teacher, images)[1].argmax(1).tolist()
+    runner, (step,), _, _ = train(
+        amkd(teacher=teacher, teacher_trainable=True),
+        dict(attack=SEARCH, target='runner_up', keep_unreached=True),
+        tmp_path,
+        Images(images, labels),
+    )
+    assert len(step.rows) == 16
+    assert teacher.backbone.layer2[0].with_cp
 
 
 @pytest.mark.parametrize('base', ['random', 'discrepancy'])

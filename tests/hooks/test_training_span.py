@@ -20,7 +20,15 @@ def test_other_values_are_refused(value):
 @pytest.mark.parametrize(
     ('value', 'total', 'expected'),
     # 1 is the second epoch, 1.0 the end.
-    [(0, 80, 0), (1, 80, 1), (90, 80, 90), (0.0, 80, 0), (1.0, 80, 80), (0.75, 80, 60)],
+    [
+        (0, 80, 0),
+        (1, 80, 1),
+        (90, 80, 90),
+        (0.0, 80, 0),
+        (1.0, 80, 80),
+        (0.75, 80, 60),
+        (0.55, 100, 55),
+    ],
 )
 def test_ints_are_counted_and_floats_are_shares(value, total, expected):
     assert resolve(value, total) == expected

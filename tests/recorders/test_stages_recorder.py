@@ -5,6 +5,7 @@ import amkd_mm  # noqa: F401
 # isort: split
 import pytest
 import torch
+from mmpretrain.models.backbones import ResNet_CIFAR
 
 from amkd_mm.recorders import StagesRecorder
 
@@ -34,6 +35,19 @@ def test_each_call_makes_one_record_of_all_stages(model):
         found = recorder.get_record_data(index)
         for record, expected in zip(found, stages_of(model, images), strict=True):
             torch.testing.assert_close(record, expected)
+
+
+def test_a_record_is_what_the_module_gave():
+    """Residual blocks add the shortcut in place to what their last batch norm gives."""
+    network = ResNet_CIFAR(depth=18, base_channels=4, stem_channels=4)
+    network.eval()
+    block = network.layer1[0]
+    recorder = StagesRecorder(['layer1.0.conv2', 'layer1.0.bn2'])
+    recorder.initialize(network)
+    with torch.no_grad(), recorder:
+        network(torch.randn(2, 3, 8, 8))
+    convolved, normalised = recorder.get_record_data()
+    torch.testing.assert_close(normalised, block.bn2(convolved))
 
 
 def test_a_call_that_failed_leaves_nothing(model):

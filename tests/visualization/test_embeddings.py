@@ -27,3 +27,4 @@ def test_the_head_makes_the_logits_of_them():
         found = embed(network, images, batch_size=3)
         assert found.shape == (7, 64)
         torch.testing.assert_close(network.head.fc(found), logits)
+    assert not any(module._forward_hooks for module in network.modules())

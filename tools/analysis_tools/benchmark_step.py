@@ -2,8 +2,8 @@
 
 ``python tools/analysis_tools/benchmark_step.py CONFIG`` does a few steps of a distillation with
 boundary samples, at a learning rate of 0, and prints Markdown tables. Give it a student that knows
-something, ``--cfg-options load_from=CHECKPOINT``: most configs attack only images that the student
-gets right.
+something, ``--cfg-options load_from=CHECKPOINT``: BSS attacks only images that the student gets
+right.
 """
 
 import argparse

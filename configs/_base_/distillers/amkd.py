@@ -21,14 +21,13 @@ model = dict(
 )
 
 # On the boundary instead of beyond it. Base samples are random: choosing them by discrepancy
-# costs a pass of the teacher over the whole batch. The student need not get them right: while it
-# gets few right, single images would make up the losses of boundary samples (docs/results.md).
+# costs a pass of the teacher over the whole batch, and those that the student gets right are too
+# few on many classes (docs/results.md).
 custom_hooks = [
     dict(
         type='mmrazor.BoundarySampleHook',
         attack=dict(type='BoundarySearch'),
         num_samples=0.25,
-        student_correct=False,
         end=0.75,
     ),
     # The weight on boundary samples.

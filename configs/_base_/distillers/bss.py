@@ -22,6 +22,7 @@ custom_hooks = [
         attack=dict(type='BSSAttack'),
         num_samples=0.25,
         base='discrepancy',
+        student_correct=True,
         keep_unreached=True,
         end=0.75,
     ),

@@ -19,7 +19,7 @@ model = dict(
     ),
 )
 
-# Rises to 1 over the first 20 of 240 epochs.
+# From 1/20 in the first epoch to 1 in the 20th of 240.
 custom_hooks = [
     dict(
         type='mmrazor.LossWeightScheduleHook',
@@ -27,6 +27,6 @@ custom_hooks = [
         policy='linear',
         start=1 / 20,
         stop=1.0,
-        end=1 / 12,
+        end=19 / 240,
     ),
 ]

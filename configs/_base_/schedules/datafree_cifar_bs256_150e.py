@@ -1,5 +1,5 @@
 # For a student and a generator: about MMRazor's number of steps for data-free methods. The rates
-# are those of DAFL (Chen et al., ICCV 2019) for CIFAR; MMRazor lowers them likewise.
+# are those of DFAD (Fang et al., 2019) for CIFAR; MMRazor lowers them likewise.
 _base_ = ['./cifar10_bs256_80e.py']
 
 optim_wrapper = dict(
