@@ -617,7 +617,7 @@ def judge(case: Case, role: str) -> Verdict:
     ]
     # What MMPretrain alone would leave without a gradient
     unused = without_gradient(student, inputs, [item['data_samples'] for item in items])
-    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    before = {name: value.cpu().clone() for name, value in teacher.state_dict().items()}
 
     hook = dict(
         type='BoundarySampleHook',
@@ -627,7 +627,8 @@ def judge(case: Case, role: str) -> Verdict:
     )
     step = try_step(algorithm, items, [hook])
 
-    after = teacher.state_dict()
+    # The step moves the networks to a GPU, where there is one.
+    after = {name: value.cpu() for name, value in teacher.state_dict().items()}
     changed = [name for name, value in before.items() if not torch.equal(value, after[name])]
     found = int(step.boundary['samples'])
     problems = find_problems(algorithm, step, unused, changed)
@@ -691,7 +692,7 @@ def find_problems(
 
 def why_not_found(role: str, algorithm: nn.Module, inputs: Tensor) -> str:
     """Why there are fewer boundary samples than asked for."""
-    leaf = inputs.clone().requires_grad_()
+    leaf = inputs.to(next(algorithm.parameters()).device, copy=True).requires_grad_()
     logits = algorithm.fast_teacher(leaf)
     best = logits.topk(2, 1).values
     (gradient,) = torch.autograd.grad((best[:, 0] - best[:, 1]).sum(), leaf)

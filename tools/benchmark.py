@@ -37,7 +37,7 @@ from amkd_mm.benchmarking import (
 )
 from amkd_mm.benchmarking.progress import Progress
 from amkd_mm.benchmarking.running import Job, lock, train_all
-from amkd_mm.benchmarking.settings import checkpoints_read, digest
+from amkd_mm.benchmarking.settings import check_logs, checkpoints_read, digest, is_written
 
 TOOLS = Path(__file__).resolve().parent
 CONFIGS = TOOLS.parent / 'configs'
@@ -54,6 +54,7 @@ def command_of(args, job, slot):
     env = dict(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']]))
     if args.launcher == 'slurm':
         env.update(GPUS=str(args.nproc), GPUS_PER_NODE=str(args.gpus_per_node))
+        env.update(MASTER_PORT=str(int(os.environ.get('MASTER_PORT', 29500)) + slot))
         script = ['bash', str(TOOLS / 'slurm_train.sh')]
         return [*script, args.partition, job.config.stem, config, folder, *options], env
     if args.jobs > 1:
@@ -111,7 +112,7 @@ def train_prerequisites(configs, args):
         jobs = {}
         for checkpoint, config in list(writers.items()):
             cfg = load_config(config)
-            needed = [path for path in checkpoints_read(cfg) if not path.exists()]
+            needed = [path for path in checkpoints_read(cfg) if not is_written(path)]
             if set(needed) & errors.keys():
                 errors[checkpoint] = f'{config.stem} could not be trained: {needed[0]} is missing'
                 del writers[checkpoint]
@@ -121,7 +122,7 @@ def train_prerequisites(configs, args):
 
         def ended(job, error, skipped, jobs=jobs):
             progress.ended(job, error, skipped)
-            if error is None and not jobs[job].exists():
+            if error is None and not is_written(jobs[job]):
                 error = f'it did not write {jobs[job]}'
             if error is not None:
                 errors[jobs[job]] = f'{job.config.stem} could not be trained: {error}'
@@ -152,6 +153,7 @@ def settings_of(name, config, args):
     """Length, folder and more of a config with the options."""
     cfg = load_config(config, args.cfg_options)
     unit, length = span_of(cfg.train_cfg)
+    check_logs(config, cfg)
     found = dict(
         config=str(config),
         options=args.cfg_options,
@@ -164,7 +166,8 @@ def settings_of(name, config, args):
         folder=folder_of(args.work_dir / config.stem, found),
         unit=unit,
         length=length,
-        val_interval=cfg.train_cfg.get('val_interval', 1),
+        # MMEngine's defaults.
+        val_interval=cfg.train_cfg.get('val_interval', 1 if unit == 'epoch' else 1000),
         data=digest(cfg.val_dataloader.dataset.to_dict()),
     )
 
@@ -210,6 +213,16 @@ def count_networks(settings, args):
         setting.networks = json.loads(note.read_text()) if note.exists() else {}
 
 
+def name_of(config, configs):
+    """The file's name, after as many of its folders as tell it from the others."""
+    places = {other: other.with_suffix('').parts for other in configs}
+    return next(
+        '/'.join(places[config][-length:])
+        for length in range(1, len(places[config]) + 1)
+        if sum(place[-length:] == places[config][-length:] for place in places.values()) == 1
+    )
+
+
 def plan(configs, args, errors):
     """The settings and runs of all configs; those that lack a checkpoint have failed already.
 
@@ -217,11 +230,8 @@ def plan(configs, args, errors):
         tuple[list[Setting], dict[tuple, Run]]: Settings, and runs by setting and seed.
     """
     settings, runs = [], {}
-    stems = [config.stem for config in configs]
     for config in configs:
-        name = config.stem
-        if stems.count(name) > 1:
-            name = f'{config.parent.name}/{name}'
+        name = name_of(config, configs)
         read = checkpoints_read(load_config(config, args.cfg_options))
         error = next((errors[path] for path in read if path in errors), None)
         if error is None:

@@ -90,8 +90,9 @@ def draw_samples(runner: Runner, path: Path) -> float:
     teacher = runner.model.eval()
     dataset = runner.val_dataloader.dataset
     items = [dataset[index] for index in range(len(dataset))]
-    pixels = torch.stack([item['inputs'] for item in items])
-    labels = torch.cat([item['data_samples'].gt_label for item in items])
+    device = teacher.data_preprocessor.device
+    pixels = torch.stack([item['inputs'] for item in items]).to(device)
+    labels = torch.cat([item['data_samples'].gt_label for item in items]).to(device)
     space = PixelSpace(teacher.data_preprocessor)
 
     def classify(inputs):
@@ -107,13 +108,17 @@ def draw_samples(runner: Runner, path: Path) -> float:
     # The first of each class, so that the picture shows different digits.
     firsts = [int((labels == label).nonzero()[0]) for label in labels.unique()]
     shown = [index for index in firsts if result.reached[index]][:COLUMNS]
+
+    def to_arrays(images):
+        return images.permute(0, 2, 3, 1).cpu().numpy()
+
     figure = draw_boundary_panel(
-        pixels[shown].permute(0, 2, 3, 1).numpy(),
-        space.to_pixels(result.inputs[shown]).permute(0, 2, 3, 1).numpy(),
+        to_arrays(pixels[shown]),
+        to_arrays(space.to_pixels(result.inputs[shown])),
         labels[shown].tolist(),
         runner_up[shown].tolist(),
-        dict(teacher=logits[shown].softmax(1).numpy()),
-        dict(teacher=result.logits[shown].softmax(1).numpy()),
+        dict(teacher=logits[shown].softmax(1).cpu().numpy()),
+        dict(teacher=result.logits[shown].softmax(1).cpu().numpy()),
         dataset.metainfo['classes'],
     )
     figure.savefig(path, dpi=150)

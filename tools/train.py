@@ -12,8 +12,9 @@ import amkd_mm  # noqa: F401
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
+from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import IterBasedTrainLoop, Runner, find_latest_checkpoint
 from mmrazor.utils import register_all_modules
 
 from amkd_mm.algorithms.teacher_checkpoint import exists
@@ -117,6 +118,23 @@ def set_resume(cfg, resume):
         cfg.load_from = None
 
 
+class ValidateTheLastEpoch(Hook):
+    """Validate a resumed training that has nothing left to do.
+
+    MMEngine saves an epoch before it validates it. What is interrupted in between after the last
+    one is complete when it resumes, and would end without an accuracy.
+    """
+
+    priority = 'LOWEST'
+
+    def before_train(self, runner):
+        loop = runner.train_loop
+        by_iter = isinstance(loop, IterBasedTrainLoop)
+        left = loop.max_iters - loop.iter if by_iter else loop.max_epochs - loop.epoch
+        if left <= 0 and runner.val_loop is not None:
+            runner.val_loop.run()
+
+
 def main():
     parser = build_parser('Train an algorithm')
     parser.add_argument(
@@ -148,7 +166,10 @@ def main():
     if args.resume is not None:
         set_resume(cfg, args.resume)
     check_file(parser, 'load_from', cfg.get('load_from'))
-    Runner.from_cfg(cfg).train()
+    runner = Runner.from_cfg(cfg)
+    if cfg.get('resume'):
+        runner.register_hook(ValidateTheLastEpoch())
+    runner.train()
 
 
 if __name__ == '__main__':

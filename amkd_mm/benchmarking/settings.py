@@ -8,6 +8,8 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
+from .records import checkpoint_written
+
 
 class BenchmarkError(Exception):
     """A mistake of the user's, to be shown without a traceback."""
@@ -35,6 +37,31 @@ def span_of(train_cfg: dict) -> tuple[str, int]:
     loop = str(train_cfg.get('type', ''))
     by_iter = 'IterBased' in loop or (not loop and not train_cfg.get('by_epoch', True))
     return ('iter', train_cfg['max_iters']) if by_iter else ('epoch', train_cfg['max_epochs'])
+
+
+def check_logs(config: Path, cfg: Config) -> None:
+    """Raise ``BenchmarkError`` if a training by iterations is logged and saved by epochs.
+
+    All of its validations would be logged as those of the same epoch.
+    """
+    if span_of(cfg.train_cfg)[0] == 'epoch':
+        return
+    wanted = [('logger', 'log_metric_by_epoch'), ('checkpoint', 'by_epoch')]
+    for hook, key in wanted:
+        if (cfg.get('default_hooks', {}).get(hook) or {}).get(key, True):
+            raise BenchmarkError(
+                f'{config}: `train_cfg` counts iterations, and `default_hooks.{hook}` epochs: set '
+                f'`default_hooks.{hook}.{key}=False` and `log_processor.by_epoch=False`'
+            )
+
+
+def is_written(checkpoint: Path) -> bool:
+    """Whether a checkpoint is there, and whole if a benchmark trains it.
+
+    MMEngine notes a file once it has written it.
+    """
+    ours = (checkpoint.parent / 'settings.json').exists()
+    return checkpoint.exists() and (not ours or checkpoint_written(checkpoint.parent) == checkpoint)
 
 
 def digest(value) -> str:
@@ -133,7 +160,7 @@ def find_prerequisites(
     for checkpoint in checkpoints_read(cfg):
         if checkpoint in path:
             raise BenchmarkError(f'training {checkpoint} would need {checkpoint} first')
-        if checkpoint.exists() or checkpoint in found:
+        if is_written(checkpoint) or checkpoint in found:
             continue
         writer = config_that_writes(checkpoint, config, shipped)
         needed = load_config(writer)

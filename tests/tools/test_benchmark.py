@@ -566,6 +566,9 @@ def test_launcher_pytorch(benchmark, job, monkeypatch, tmp_path):
 
 def test_launcher_slurm(benchmark, job, monkeypatch, tmp_path):
     args = arguments(launcher='slurm', nproc=16, gpus_per_node=4)
+    monkeypatch.delenv('MASTER_PORT', raising=False)
+    # Jobs on one node need ports of their own.
+    assert benchmark.command_of(args, job, 2)[1]['MASTER_PORT'] == '29502'
     words = run_with_stub(monkeypatch, tmp_path, 'srun', lambda: benchmark.command_of(args, job, 0))
     assert words[:5] == ['-p', 'gpu', '--job-name=x', '--gres=gpu:4', '--ntasks=16']
     train = [str(ROOT / 'tools/train.py'), '/c/x.py', f'--work-dir={job.folder}']
@@ -813,6 +816,8 @@ def test_an_own_unfinished_prerequisite_is_resumed(cli, project, monkeypatch):
     monkeypatch.setenv('BROKEN', 'grand')
     cli('amkd_pair')
     write_run(project / 'work_dirs/grand', '2025', [1.0], checkpoint='epoch_1.pth')
+    # Writing the last one was cut off.
+    (project / 'work_dirs/grand/epoch_3.pth').write_bytes(b'PK')
     monkeypatch.delenv('BROKEN')
     code, calls = cli('amkd_pair')
     assert code == 0
@@ -836,6 +841,34 @@ def test_configs_of_the_same_name(cli, project):
     assert code == 0 and len({folder for _, folder, *_ in calls}) == 2
     table = table_of((project / 'bench/results.md').read_text())
     assert list(table) == ['vanilla/small', 'other/small']
+
+
+def test_configs_of_the_same_name_in_folders_of_the_same_name(cli, project):
+    folders = ('one/configs', 'two/configs')
+    for number, folder in enumerate(folders):
+        write_config(project / folder, 'small', f', width={number}')
+    paths = [str(project / folder / 'configs/small.py') for folder in folders]
+    code, calls = cli(options=('--seeds', '0'), paths=paths)
+    assert code == 0 and len({folder for _, folder, *_ in calls}) == 2
+    table = table_of((project / 'bench/results.md').read_text())
+    assert list(table) == ['one/configs/configs/small', 'two/configs/configs/small']
+
+
+def test_iterations_logged_as_epochs(cli, project):
+    """All validations would be those of step 0: known before anything is trained."""
+    iterations = 'train_cfg = dict(by_epoch=False, max_iters=2, val_interval=1)'
+    write_config(project, 'vanilla/small', rest=iterations)
+    code, calls = cli('small')
+    assert '`default_hooks.logger.log_metric_by_epoch=False`' in code and calls == []
+    hooks = 'default_hooks = dict(logger=dict(log_metric_by_epoch=False)'
+    write_config(project, 'vanilla/small', rest=f'{iterations}\n{hooks})')
+    code, calls = cli('small')
+    assert '`default_hooks.checkpoint.by_epoch=False`' in code and calls == []
+    write_config(
+        project, 'vanilla/small', rest=f'{iterations}\n{hooks}, checkpoint=dict(by_epoch=False))'
+    )
+    _, calls = cli('small')
+    assert len(calls) == 2
 
 
 @pytest.mark.parametrize('text', ['model = dict(', 'model = dict(a=1)', "_base_ = 'nothing.py'"])

@@ -85,6 +85,30 @@ def test_table(benchmark, tmp_path, monkeypatch, capsys):
         assert all(float(row[2]) > 0 for row in rows[2:])
 
 
+def test_few_images_and_a_preprocessor_in_the_model(benchmark, tmp_path, monkeypatch, capsys):
+    """As a dumped config has it: not to normalise would be another classifier."""
+    config = Config.fromfile(ROOT / 'configs/vanilla/resnet8_1xb64_digits.py')
+    config.model.data_preprocessor = config.data_preprocessor
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        torch.manual_seed(0)
+        network = MODELS.build(config.model)
+        network.init_weights()
+        seen = []
+        built = MODELS.build
+        monkeypatch.setattr(MODELS, 'build', lambda cfg: seen.append(built(cfg)) or seen[-1])
+        save_checkpoint(dict(state_dict=network.state_dict()), str(tmp_path / 'digits.pth'))
+        config.pop('data_preprocessor')
+        config.dump(tmp_path / 'own.py')
+        arguments = [str(tmp_path / 'own.py'), str(tmp_path / 'digits.pth')]
+        arguments += ['--num-samples', '4', '--repeats', '1', '--curves']
+        monkeypatch.setattr(sys, 'argv', ['benchmark_attack.py', *arguments])
+        benchmark.main()
+    found = [m.data_preprocessor.mean for m in seen if hasattr(m, 'data_preprocessor')]
+    torch.testing.assert_close(found[-1], network.data_preprocessor.mean)
+    rows = capsys.readouterr().out.split('\n\n')[-2].splitlines()[2:]
+    assert [row.split('|')[2].strip() for row in rows] == ['1', '2', '4'] * 2
+
+
 def test_endless_attacks_take_all_their_steps(benchmark):
     """The curve over steps is only one if no sample ends early."""
     generator = torch.Generator().manual_seed(0)

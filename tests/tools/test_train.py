@@ -1,6 +1,7 @@
 """`tools/train.py` and `tools/test.py`, run as their users run them."""
 
 import importlib.util
+import json
 import os
 import re
 import signal
@@ -213,6 +214,16 @@ def test_killed_training_resumes(folder, trained):
     assert resumed['meta']['epoch'] == 3
     for key, value in plain['state_dict'].items():
         torch.testing.assert_close(resumed['state_dict'][key], value, msg=key)
+
+
+def test_resumed_after_the_last_epoch(folder, trained, tools, monkeypatch):
+    """MMEngine saves before it validates: what was killed in between has no accuracy yet."""
+    command = ['train.py', 'config.py', '--work-dir', 'finished', '--resume', 'plain/epoch_3.pth']
+    call(tools['train'], folder, monkeypatch, *command)
+    (scalars,) = (folder / 'finished').glob('*/vis_data/scalars.json')
+    (line,) = map(json.loads, scalars.read_text().splitlines())
+    assert line['step'] == 3
+    assert f'{line["accuracy/top1"]:.4f}' == last_accuracy(trained)
 
 
 def test_resume_from_a_named_checkpoint_with_amp(folder, trained, tools, monkeypatch):

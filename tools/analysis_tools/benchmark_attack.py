@@ -205,7 +205,7 @@ def curves(fast, inputs, labels, targets, bounds, repeats):
     by_samples, by_steps = {}, {}
     most = len(inputs)
     for name, build in ENDLESS.items():
-        for number in (most // 16, most // 8, most // 4, most // 2, most):
+        for number in sorted({max(1, most // part) for part in (16, 8, 4, 2, 1)}):
             batch = inputs[:number], labels[:number], targets[:number]
             by_samples[name, number] = registered(build_attack(dict(type=name))), batch
         for steps in (1, 2, 4, 8, 16):
@@ -244,8 +244,9 @@ def main():
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     set_random_seed(args.seed)
     device = get_device()
-    preprocessor = cfg.get('data_preprocessor')
-    network = MODELS.build({**cfg.model, 'data_preprocessor': preprocessor}).to(device).eval()
+    # As the Runner does.
+    model = {'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model}
+    network = MODELS.build(model).to(device).eval()
     load_checkpoint(network, args.checkpoint, map_location='cpu', strict=True)
     space = PixelSpace(network.data_preprocessor)
 
