@@ -58,10 +58,13 @@ def check_logs(config: Path, cfg: Config) -> None:
 def is_written(checkpoint: Path) -> bool:
     """Whether a checkpoint is there, and whole if a benchmark trains it.
 
-    MMEngine notes a file once it has written it.
+    MMEngine notes the newest file once it has written it.
     """
-    ours = (checkpoint.parent / 'settings.json').exists()
-    return checkpoint.exists() and (not ours or checkpoint_written(checkpoint.parent) == checkpoint)
+    folder = checkpoint.parent
+    if not checkpoint.exists() or not (folder / 'settings.json').exists():
+        return checkpoint.exists()
+    noted = checkpoint_written(folder)
+    return noted is not None and noted.stat().st_mtime >= checkpoint.stat().st_mtime
 
 
 def digest(value) -> str:
