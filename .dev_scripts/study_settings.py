@@ -132,30 +132,33 @@ SETTINGS = {
         f'bss-kd-w{weight}': ('bss', {**BEST_KD, **boundary(3, weight / 9, index=2)})
         for weight in (1, 2, 4)
     },
-    # AMKD: the weight on boundary samples, as for BSS, and a temperature as on clean ones.
-    **{f'amkd-w{weight}': amkd_correct(boundary(3, weight / 9)) for weight in (1, 2, 4)},
-    'amkd-tau4-w1': amkd_correct(boundary(4, 1.0)),
-    'amkd-w2-lr0.05': amkd_correct(sgd(0.05, 5e-4)),
-    'amkd-tau4-w1-lr0.05': amkd_correct(boundary(4, 1.0), sgd(0.05, 5e-4)),
+    # AMKD as in `configs/amkd`; from base samples that the student gets right, with the weight on
+    # boundary samples as for BSS, and a temperature as on clean ones.
+    'amkd': amkd(),
+    'amkd-correct': amkd_correct(),
+    **{f'amkd-correct-w{weight}': amkd_correct(boundary(3, weight / 9)) for weight in (1, 4)},
+    'amkd-correct-tau4-w1': amkd_correct(boundary(4, 1.0)),
+    'amkd-correct-lr0.05': amkd_correct(sgd(0.05, 5e-4)),
+    'amkd-correct-tau4-w1-lr0.05': amkd_correct(boundary(4, 1.0), sgd(0.05, 5e-4)),
     # The same run, with what the gradients of the losses have to do with each other.
-    'amkd-conflict': amkd_correct(
+    'amkd-correct-conflict': amkd_correct(
         {
             'optim_wrapper.type': 'mmrazor.GradientConflictOptimWrapper',
             'custom_imports.imports': STUDY_IMPORTS,
         }
     ),
-    # One factor at a time: from `amkd-w2`, or, with `any` in the name, from `amkd-base-any`.
+    # One factor at a time: with `correct` in the name from `amkd-correct`, otherwise from `amkd`.
     # How close to the boundary.
-    'amkd-any-attack-bss': amkd(attack(type='BSSAttack')),
-    'amkd-any-attack-overshoot1': amkd(attack(overshoot=1.0, tolerance=0.5)),
-    'amkd-triplet-w0': amkd_correct(triplet(loss_weight=0.0)),
-    'amkd-triplet-w0.3': amkd_correct(triplet(loss_weight=0.3)),
-    'amkd-triplet-w3': amkd_correct(triplet(loss_weight=3.0)),
-    'amkd-triplet-only': amkd_correct(boundary(3, 0.0)),
-    'amkd-triplet-only-w3': amkd_correct(boundary(3, 0.0), triplet(loss_weight=3.0)),
-    'amkd-triplet-w10': amkd_correct(triplet(loss_weight=10.0)),
+    'amkd-attack-bss': amkd(attack(type='BSSAttack')),
+    'amkd-attack-overshoot1': amkd(attack(overshoot=1.0, tolerance=0.5)),
+    'amkd-correct-triplet-w0': amkd_correct(triplet(loss_weight=0.0)),
+    'amkd-correct-triplet-w0.3': amkd_correct(triplet(loss_weight=0.3)),
+    'amkd-correct-triplet-w3': amkd_correct(triplet(loss_weight=3.0)),
+    'amkd-correct-triplet-only': amkd_correct(boundary(3, 0.0)),
+    'amkd-correct-triplet-only-w3': amkd_correct(boundary(3, 0.0), triplet(loss_weight=3.0)),
+    'amkd-correct-triplet-w10': amkd_correct(triplet(loss_weight=10.0)),
     # Of boundary samples and of clean ones.
-    'amkd-both-anchors': amkd_correct(
+    'amkd-correct-both-anchors': amkd_correct(
         {
             'model.distiller.distill_losses.loss_triplet_clean': dict(type='TripletDistillLoss'),
             'model.distiller.loss_forward_mappings.loss_triplet_clean': {
@@ -167,27 +170,25 @@ SETTINGS = {
     ),
     # Of clean samples alone, without boundary samples, to compare with.
     **{f'kd-triplet-w{weight}': ('kd_triplet', triplet(loss_weight=weight)) for weight in (1, 3)},
-    'amkd-any-triplet-cosine': amkd(triplet(distance='cosine')),
-    'amkd-any-triplet-squared': amkd(triplet(distance='squared')),
-    'amkd-any-triplet-raw': amkd(triplet(normalize=False)),
-    'amkd-any-margin0.1': amkd(triplet(margin=0.1)),
-    'amkd-any-margin1': amkd(triplet(margin=1.0)),
-    'amkd-any-positive-hardest': amkd(triplet(positive_mining='hardest')),
-    'amkd-any-negative-mean': amkd(triplet(negative_mining='mean')),
-    'amkd-norm-batch': amkd_correct({'model.boundary_norm': 'batch'}),
-    'amkd-any-norm-batch': amkd({'model.boundary_norm': 'batch'}),
-    'amkd-any-norm-running': amkd({'model.boundary_norm': 'running'}),
-    'amkd-any-samples0.125': amkd(hook(0, num_samples=0.125)),
-    'amkd-any-samples0.5': amkd(hook(0, num_samples=0.5)),
-    'amkd-any-base-discrepancy': amkd(hook(0, base='discrepancy')),
-    # The default of `configs/amkd`.
-    'amkd-base-any': amkd(),
-    'amkd-any-target-runner-up': amkd(hook(0, target='runner_up')),
-    'amkd-any-target-random': amkd(hook(0, target='random')),
-    'amkd-any-to-the-end': amkd(boundary(3, 2 / 9, 2 / 9, end=1.0)),
-    'amkd-any-late': amkd(boundary(3, 0.0, 2 / 9, end=1.0)),
+    'amkd-triplet-cosine': amkd(triplet(distance='cosine')),
+    'amkd-triplet-squared': amkd(triplet(distance='squared')),
+    'amkd-triplet-raw': amkd(triplet(normalize=False)),
+    'amkd-margin0.1': amkd(triplet(margin=0.1)),
+    'amkd-margin1': amkd(triplet(margin=1.0)),
+    'amkd-positive-hardest': amkd(triplet(positive_mining='hardest')),
+    'amkd-negative-mean': amkd(triplet(negative_mining='mean')),
+    'amkd-correct-norm-batch': amkd_correct({'model.boundary_norm': 'batch'}),
+    'amkd-norm-batch': amkd({'model.boundary_norm': 'batch'}),
+    'amkd-norm-running': amkd({'model.boundary_norm': 'running'}),
+    'amkd-samples0.125': amkd(hook(0, num_samples=0.125)),
+    'amkd-samples0.5': amkd(hook(0, num_samples=0.5)),
+    'amkd-base-discrepancy': amkd(hook(0, base='discrepancy')),
+    'amkd-target-runner-up': amkd(hook(0, target='runner_up')),
+    'amkd-target-random': amkd(hook(0, target='random')),
+    'amkd-to-the-end': amkd(boundary(3, 2 / 9, 2 / 9, end=1.0)),
+    'amkd-late': amkd(boundary(3, 0.0, 2 / 9, end=1.0)),
     # Boundary samples as more training data: one batch for batch norm and for all losses of KD.
-    'amkd-any-as-data': (
+    'amkd-as-data': (
         'kd',
         {
             'model.type': 'mmrazor.SingleTeacherDistill',
@@ -201,14 +202,14 @@ SETTINGS = {
         },
     ),
     # More than one boundary for a base sample; boundary samples on both sides.
-    'amkd-any-two-boundaries': amkd(study_hook('TwoBoundariesHook')),
-    'amkd-any-both-sides': amkd(study_hook('BothSidesHook')),
+    'amkd-two-boundaries': amkd(study_hook('TwoBoundariesHook')),
+    'amkd-both-sides': amkd(study_hook('BothSidesHook')),
     # Boundary samples that the student sees as the teacher does: between two images, and by
     # perturbations of low frequency.
-    'amkd-between': amkd_correct(study_hook('BetweenImagesHook')),
-    'amkd-between-tau4-w1': amkd_correct(study_hook('BetweenImagesHook'), boundary(4, 1.0)),
+    'amkd-correct-between': amkd_correct(study_hook('BetweenImagesHook')),
+    'amkd-correct-between-tau4-w1': amkd_correct(study_hook('BetweenImagesHook'), boundary(4, 1.0)),
     **{
-        f'amkd-smooth{block}': amkd_correct(
+        f'amkd-correct-smooth{block}': amkd_correct(
             attack(type='mmrazor.SmoothBoundarySearch', block=block),
             {'custom_imports.imports': STUDY_IMPORTS},
         )
@@ -217,22 +218,20 @@ SETTINGS = {
     # With another distiller on clean samples.
     **{f'amkd-dkd-beta{beta}': ('amkd_dkd', loss('loss_kl', beta=beta)) for beta in (1, 2)},
     # What the triplet loss compares, and with what.
-    'amkd-any-logits': amkd(
+    'amkd-logits': amkd(
         {f'{MAPPING}.{name}.recorder': 'logits' for name in ('anchor', 'reference')}
     ),
-    'amkd-any-teacher-anchor': amkd(TEACHER_ANCHOR),
+    'amkd-teacher-anchor': amkd(TEACHER_ANCHOR),
     # Among the teacher's embeddings: of boundary and clean samples; the other way round; of clean
     # ones alone, to compare with.
     **{
-        f'amkd-teacher-space-w{weight}': amkd_correct(
+        f'amkd-correct-teacher-space-w{weight}': amkd_correct(
             teacher_space(1, 0), triplet(loss_weight=weight)
         )
         for weight in (1, 4)
     },
     **{
-        f'amkd-any-boundary-negatives-w{weight}': amkd(
-            teacher_space(0, 1), triplet(loss_weight=weight)
-        )
+        f'amkd-boundary-negatives-w{weight}': amkd(teacher_space(0, 1), triplet(loss_weight=weight))
         for weight in (1, 4)
     },
     **{
@@ -242,13 +241,13 @@ SETTINGS = {
         )
         for weight in (1, 4)
     },
-    'amkd-any-negatives-target': amkd(
+    'amkd-negatives-target': amkd(
         {
             'model.distiller.student_recorders.targets': dict(type='Targets'),
             f'{MAPPING}.anchor_targets': dict(recorder='targets', from_student=True, record_idx=1),
         }
     ),
-    'amkd-any-teacher-gap': amkd(
+    'amkd-teacher-gap': amkd(
         triplet(margin=0.0),
         TEACHER_EMBEDDING,
         {
