@@ -113,7 +113,8 @@ def check_gradient(model: nn.Module, source: str, key: str) -> None:
     """Raise ``ValueError`` if a module is inside a block whose activations are checkpointed.
 
     The block runs without gradients until the backward pass runs it again: a loss of what the
-    module gives would train nothing, in silence.
+    module gives would train nothing, in silence. Only of `with_cp` it is known that it checkpoints
+    the whole block.
     """
     blocks = [name for name, module in model.named_modules() if getattr(module, 'with_cp', False)]
     # A backbone hands its setting to its blocks.

@@ -135,6 +135,8 @@ class SampleHook(Hook):
         # MMRazor may train the teacher, or just the statistics of its batch norm.
         trained = getattr(model, 'teacher_trainable', False)
         kept = getattr(model, 'teacher_eval', False) or getattr(model, 'teacher_norm_eval', True)
+        # Checkpointing does not give input gradients; a training needs it again after each attack.
+        self.checkpointed = [self.teacher] if trained else []
         if not trained:
             disable_checkpointing(self.teacher)
         if kept and not trained:
@@ -171,7 +173,7 @@ class SampleHook(Hook):
         if self.amp:
             precision = runner.optim_wrapper.optim_context(self.algorithm)
         with (
-            without_checkpointing(self.teacher),
+            without_checkpointing(*self.checkpointed),
             evaluation_mode(self.teacher, self.student),
             precision,
         ):
