@@ -1,8 +1,7 @@
 """FastTeacher: the logits of a frozen teacher for less work."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from copy import copy, deepcopy
 from itertools import product
 from typing import Any
@@ -18,14 +17,6 @@ from .classifiers import to_logits
 # Largest deviation of a logit from the teacher's, relative to the largest logit; and of an input
 # gradient, which jumps where rounding moves an activation past the kink of a ReLU.
 TOLERANCE, GRADIENT_TOLERANCE = 1e-4, 1e-1
-# What MMPretrain's modules, and those of timm and transformers, call activation checkpointing.
-CHECKPOINTING = (
-    'with_cp',
-    'use_checkpoint',
-    'memory_efficient',
-    'grad_checkpointing',
-    'gradient_checkpointing',
-)
 
 
 class FastTeacher:
@@ -161,43 +152,6 @@ class FastTeacher:
                 part = fast._modules[name]
                 fast._modules[name] = torch.compile(part, **self.compile_options)
         return fast
-
-
-def disable_checkpointing(model: nn.Module) -> bool:
-    """Let a model keep its activations: recomputing them does not give input gradients.
-
-    A frozen model keeps none for its own sake, so that it costs nothing outside an attack.
-
-    Returns:
-        bool: Whether there was something to turn off.
-    """
-    found = checkpointed(model)
-    for module, name in found:
-        setattr(module, name, False)
-    return bool(found)
-
-
-@contextmanager
-def without_checkpointing(*models: nn.Module) -> Iterator[None]:
-    """Disable activation checkpointing for a while, in models that are trained with it."""
-    found = [pair for model in models for pair in checkpointed(model)]
-    for module, name in found:
-        setattr(module, name, False)
-    try:
-        yield
-    finally:
-        for module, name in found:
-            setattr(module, name, True)
-
-
-def checkpointed(model: nn.Module) -> list[tuple[nn.Module, str]]:
-    """The modules that checkpoint activations, and the attribute that says so."""
-    return [
-        (module, name)
-        for module in model.modules()
-        for name in CHECKPOINTING
-        if getattr(module, name, None) is True
-    ]
 
 
 def is_foldable(part: nn.Module) -> bool:

@@ -105,7 +105,10 @@ def train_prerequisites(configs, args):
     writers, errors = {}, {}
     for config in configs:
         cfg = load_config(config, args.cfg_options)
+        check_logs(config, cfg)
         find_prerequisites(config, cfg, CONFIGS, writers)
+    for config in writers.values():
+        check_logs(config, load_config(config))
     progress = Progress(len(writers), args.jobs)
     # Their order is that of need, so that each round trains all it can.
     while writers:
@@ -153,7 +156,6 @@ def settings_of(name, config, args):
     """Length, folder and more of a config with the options."""
     cfg = load_config(config, args.cfg_options)
     unit, length = span_of(cfg.train_cfg)
-    check_logs(config, cfg)
     found = dict(
         config=str(config),
         options=args.cfg_options,
@@ -215,12 +217,13 @@ def count_networks(settings, args):
 
 def name_of(config, configs):
     """The file's name, after as many of its folders as tell it from the others."""
-    places = {other: other.with_suffix('').parts for other in configs}
-    return next(
-        '/'.join(places[config][-length:])
-        for length in range(1, len(places[config]) + 1)
-        if sum(place[-length:] == places[config][-length:] for place in places.values()) == 1
-    )
+    places = {other: other.with_suffix('').parts[1:] for other in configs}
+    for length in range(1, len(places[config]) + 1):
+        name = places[config][-length:]
+        if sum(place[-length:] == name for place in places.values()) == 1:
+            return '/'.join(name)
+    # Only the suffix does.
+    return str(config)
 
 
 def plan(configs, args, errors):

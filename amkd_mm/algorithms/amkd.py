@@ -12,22 +12,20 @@ from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.structures import BaseDataElement
 from mmrazor.models import BaseAlgorithm, SingleTeacherDistill
 from mmrazor.models.distillers import OFDDistiller
-from mmrazor.models.task_modules.recorder import (
-    ModuleOutputsRecorder,
-    ParameterRecorder,
-    RecorderManager,
-)
+from mmrazor.models.task_modules.recorder import ParameterRecorder, RecorderManager
 from mmrazor.models.utils import add_prefix
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
+from ..activation_checkpointing import disable_checkpointing
 from ..boundary_rows import Rows, is_boundary, split
 from ..classifiers import to_logits
-from ..fast_teacher import FastTeacher, disable_checkpointing
-from ..recorders import ClassifierRecorder
+from ..fast_teacher import FastTeacher
+from ..recorders import sources_of
 from .boundary_norm import check_boundary_norm, is_synchronised, normalize_boundary_rows
 from .chance_check import ChanceCheck
 from .distiller_checks import check_arguments, check_cfg_path, check_distiller
+from .gradient_check import check_gradients
 from .pair_checks import check_pair
 from .preparation import (
     adapt_inputs,
@@ -106,8 +104,8 @@ class AMKD(SingleTeacherDistill):
         TypeError: If an argument is unknown.
         ValueError: If the checkpoint does not fit, the class counts differ, a head is for several
             labels or tasks or cannot be trained, a recorder waits for the loss of a teacher that is
-            not trained or for the gradient of a checkpointed module, settings beside ``cfg_path``
-            have no effect, ``boundary_norm`` is unknown, or PyTorch cannot compile.
+            not trained, settings beside ``cfg_path`` have no effect, ``boundary_norm`` is unknown,
+            or PyTorch cannot compile.
     """
 
     def __init__(
@@ -186,7 +184,7 @@ class AMKD(SingleTeacherDistill):
         self.teacher_is_fast = self.teacher_eval and not self._teacher_is_recorded_in(replaced)
         self.chance_check = ChanceCheck()
         self.boundary_groups = 0
-        self._warned = False
+        self._is_first_step = True
 
     @property
     def boundary_groups(self) -> int:
@@ -242,6 +240,10 @@ class AMKD(SingleTeacherDistill):
         Returns:
             dict[str, Tensor]: ``student.*``, the task loss of the clean rows; ``distill.*``,
             the distillation losses; ``teacher.*`` if the teacher is trained.
+
+        Raises:
+            ValueError: In the first step, if a record of the student has no gradient because the
+                activations around it are checkpointed.
         """
         clean, *groups = split(batch_inputs, data_samples, max(1, self.boundary_groups))
         # Rows that no loss reads would only cost time and disturb batch norm.
@@ -273,7 +275,11 @@ class AMKD(SingleTeacherDistill):
 
         if not self.distillation_stopped:
             skipped = self._losses_without_records()
-            self._warn_without_boundary_rows(skipped)
+            if self._is_first_step:
+                self._is_first_step = False
+                self._warn_without_boundary_rows(skipped)
+                if self._student_is_trained and torch.is_grad_enabled():
+                    check_gradients(self.student, self.distiller)
             losses.update(add_prefix(self._distill_losses(skipped), 'distill'))
         if get_world_size() > 1 and (self.distillation_stopped or skipped):
             self._touch_distiller(losses)
@@ -336,26 +342,21 @@ class AMKD(SingleTeacherDistill):
 
     def _teacher_is_recorded_in(self, parts: list[str]) -> bool:
         """Whether the distiller may record or deliver something of these children."""
-        # Functions and methods, unlike modules, may run anywhere.
         if self.distiller.deliveries.deliveries:
             return True
         for recorder in self.distiller.teacher_recorders.recorders.values():
-            if isinstance(recorder, ClassifierRecorder):
-                sources = recorder.sources
-            elif isinstance(recorder, ModuleOutputsRecorder):  # ModuleInputs is one too.
-                sources = (recorder.source,)
-            elif isinstance(recorder, ParameterRecorder):
-                continue
-            else:
-                return True
-            if any(source.partition('.')[0] in parts for source in sources):
+            sources = sources_of(recorder)
+            if sources is None or any(name.partition('.')[0] in parts for name in sources):
                 return True
         return False
 
+    @property
+    def _student_is_trained(self) -> bool:
+        return self.calculate_student_loss or self.student_trainable
+
     def _run_student(self, inputs: Tensor, data_samples: list[BaseDataElement]):
         """Losses of the student; by ``mode='loss'``, so that labels can be recorded."""
-        trained = self.calculate_student_loss or self.student_trainable
-        grad = torch.set_grad_enabled(trained and torch.is_grad_enabled())
+        grad = torch.set_grad_enabled(self._student_is_trained and torch.is_grad_enabled())
         norm = nullcontext()
         if data_samples and is_boundary(data_samples[0]):
             norm = normalize_boundary_rows(self.student, self.boundary_norm, len(inputs))
@@ -391,10 +392,7 @@ class AMKD(SingleTeacherDistill):
             self.distiller.loss_forward_mappings = mappings
 
     def _warn_without_boundary_rows(self, skipped: list[str]) -> None:
-        """Warn at the first step if losses wait for boundary rows that nothing produces."""
-        if self._warned:
-            return
-        self._warned = True
+        """Warn if losses wait for boundary rows that nothing produces."""
         if skipped and not self.boundary_groups:
             warnings.warn(
                 f'{skipped} read boundary samples (`record_idx=1`), but nothing '

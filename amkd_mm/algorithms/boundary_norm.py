@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..fast_teacher import without_checkpointing
+from ..activation_checkpointing import without_checkpointing
 
 CHOICES = ('update', 'batch', 'running')
 
@@ -36,7 +36,7 @@ def normalize_boundary_rows(model: nn.Module, choice: str, num_rows: int) -> Ite
             norm.eval()
         elif choice == 'batch':
             norm.track_running_stats = False
-    as_clean_rows = choice == 'update' and num_rows > 1
+    as_clean_rows = not norms or (choice == 'update' and num_rows > 1)
     try:
         with nullcontext() if as_clean_rows else without_checkpointing(model):
             yield

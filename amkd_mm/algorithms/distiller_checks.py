@@ -32,8 +32,8 @@ def check_distiller(
     Raises:
         KeyError: If a mapping names an unknown loss, recorder or connector, or a recorder an
             unknown module or parameter; the message names the config key.
-        ValueError: If a recorder of a teacher that is not trained needs its loss, a record would
-            have no gradient, or the logits or the embedding of a model cannot be found.
+        ValueError: If a recorder of a teacher that is not trained needs its loss, or the logits or
+            the embedding of a model cannot be found.
         TypeError: If an entry of a mapping is not a dict with ``recorder`` and ``from_student``.
     """
     for side, model in (('student', student), ('teacher', teacher)):
@@ -47,14 +47,10 @@ def check_distiller(
                 sources = recorder.get('sources', '(none)')
                 for source in [sources] if isinstance(sources, str) else sources:
                     require(source, names, f'{key}.sources', f'the {side}')
-                    if side == 'student':
-                        check_gradient(model, source, f'{key}.sources')
             if recorder['type'] in SOURCES:
                 names = [source for source, _ in SOURCES[recorder['type']](model)]
                 key = f'{key}.source'
                 require(recorder.get('source', '(none)'), names, key, f'the {side}')
-                if side == 'student' and recorder['type'] != 'Parameter':
-                    check_gradient(model, recorder['source'], key)
                 unused = side == 'teacher' and not teacher_trainable
                 if unused and 'loss_module' in recorder['source'].split('.'):
                     raise ValueError(
@@ -107,24 +103,6 @@ def check_outputs(model: nn.Module, key: str) -> None:
         raise ValueError(
             f"{key}: {error}; or record dict(type='ModuleOutputs', source=...)"
         ) from None
-
-
-def check_gradient(model: nn.Module, source: str, key: str) -> None:
-    """Raise ``ValueError`` if a module is inside a block whose activations are checkpointed.
-
-    The block runs without gradients until the backward pass runs it again: a loss of what the
-    module gives would train nothing, in silence. Only of `with_cp` it is known that it checkpoints
-    the whole block.
-    """
-    blocks = [name for name, module in model.named_modules() if getattr(module, 'with_cp', False)]
-    # A backbone hands its setting to its blocks.
-    blocks = [name for name in blocks if not any(n.startswith(f'{name}.') for n in blocks)]
-    for block in blocks:
-        if source.startswith(f'{block}.'):
-            raise ValueError(
-                f'{key}: {source!r} is inside {block!r}, whose activations are checkpointed, so '
-                f'that its record has no gradient: record {block!r}, or set `with_cp=False`'
-            )
 
 
 def require(value: str, known: Iterable[str], key: str, place: str) -> None:

@@ -79,7 +79,7 @@ def check_trainable(key: str, model: nn.Module) -> None:
     if None not in (declared, count) and declared != count:
         raise ValueError(
             f'{where}.num_classes is {declared}, but the model has {count} classes: '
-            f'set it to {count}, or leave it out'
+            f'set it to {count}'
         )
 
 

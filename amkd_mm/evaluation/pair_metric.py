@@ -10,9 +10,9 @@ from mmengine.dist import get_dist_info
 from mmengine.evaluator import BaseMetric
 from torch import Tensor, nn
 
+from ..activation_checkpointing import without_checkpointing
 from ..attacks import build_attack
 from ..attacks.base import Bounds, Model
-from ..fast_teacher import without_checkpointing
 from ..hooks.sample_hook import ask
 from ..image_batches import read_batch
 from ..pixel_space import PixelSpace

@@ -15,8 +15,9 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from .. import boundary_rows
+from ..activation_checkpointing import disable_checkpointing, without_checkpointing
 from ..classifiers import num_classes, to_logits
-from ..fast_teacher import FastTeacher, disable_checkpointing, without_checkpointing
+from ..fast_teacher import FastTeacher
 from ..image_batches import read_batch
 from ..pixel_space import PixelSpace
 from .training_span import Moment, check_moment, require_epochs, resolve

@@ -7,6 +7,7 @@ from .classifier_recorders import (
     LogitsRecorder,
     TargetsRecorder,
 )
+from .sources import sources_of
 from .stages_recorder import StagesRecorder
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     'LogitsRecorder',
     'StagesRecorder',
     'TargetsRecorder',
+    'sources_of',
 ]

@@ -16,12 +16,15 @@ from mmengine.dataset import pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from mmengine.runner.activation_checkpointing import turn_on_activation_checkpointing
 from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
 from torch import nn
 from torch.utils.data import DataLoader
 
 from amkd_mm import boundary_rows
+from amkd_mm.activation_checkpointing import checkpointed
+from amkd_mm.algorithms.boundary_norm import normalize_boundary_rows
 
 NUM_CLASSES = 5
 
@@ -369,25 +372,44 @@ def test_unknown_boundary_norm():
         amkd(boundary_norm='own')
 
 
+def checkpointed_student(by=None, norm='BN'):
+    """An algorithm whose student checkpoints activations by MMPretrain or by the Runner."""
+    torch.manual_seed(0)
+    student = classifier(norm=norm)
+    student['backbone'].update(
+        type='ResNet_CIFAR', depth=18, base_channels=4, stem_channels=4, with_cp=by == 'flag'
+    )
+    student['head']['in_channels'] = 32
+    return student
+
+
+@pytest.mark.parametrize('by', ['flag', 'runner'])
 @pytest.mark.parametrize(
     ('choice', 'num_boundary'), [('update', 1), ('update', 3), ('batch', 3), ('running', 3)]
 )
-def test_activation_checkpointing_changes_no_gradient(choice, num_boundary):
+def test_activation_checkpointing_changes_no_gradient(choice, num_boundary, by):
     """It runs batch norm once more, in the backward pass, as for clean rows."""
     inputs, samples = batch(num_boundary=num_boundary)
     found = []
-    for checkpointing in (False, True):
-        torch.manual_seed(0)
-        student = classifier(norm='BN')
-        student['backbone'] = dict(
-            type='ResNet_CIFAR', depth=18, base_channels=4, stem_channels=4, with_cp=checkpointing
-        )
-        student['head']['in_channels'] = 32
-        model = amkd(architecture=student, boundary_norm=choice).train()
+    for kind in (None, by):
+        model = amkd(architecture=checkpointed_student(kind), boundary_norm=choice).train()
+        if kind == 'runner':
+            layers = ['architecture.backbone.layer3', 'architecture.backbone.layer4']
+            turn_on_activation_checkpointing(model, layers)
+        places = [(type(m), name) for m, name, _ in checkpointed(model)]
+        assert bool(places) is (kind is not None)
         total(model.loss(inputs, samples)).backward()
         found.append([p.grad for p in model.student.parameters()])
-        assert model.student.backbone.layer2[0].with_cp is checkpointing
+        assert [(type(m), name) for m, name, _ in checkpointed(model)] == places
     torch.testing.assert_close(*found, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize('norm', ['GN', 'BN'])
+def test_rows_that_are_treated_as_clean_ones_are_checkpointed(norm):
+    """Without batch norm all are, so that they need no more memory."""
+    model = amkd(architecture=checkpointed_student('flag', norm), boundary_norm='batch').train()
+    with normalize_boundary_rows(model.student, 'batch', 3):
+        assert bool(checkpointed(model.student)) is (norm == 'GN')
 
 
 @pytest.mark.parametrize('num_boundary', [1, 2])

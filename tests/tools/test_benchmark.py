@@ -668,7 +668,7 @@ def test_results_decide_whether_a_run_failed(tmp_path):
 
 # Stands in for tools/train.py.
 TRAIN = """
-import argparse, json, os, pathlib, sys
+import argparse, json, os, pathlib, sys, zipfile
 parser = argparse.ArgumentParser()
 parser.add_argument('config', type=pathlib.Path)
 parser.add_argument('--work-dir', type=pathlib.Path)
@@ -690,7 +690,7 @@ with open(data / 'scalars.json', 'w') as file:
         line = {'accuracy/top1': 10 * len(args.config.stem) + seed + epoch, 'step': epoch}
         file.write(json.dumps(line) + chr(10))
 last = args.work_dir / f'epoch_{epochs}.pth'
-last.write_text('weights')
+zipfile.ZipFile(last, 'w').close()
 (args.work_dir / 'last_checkpoint').write_text(str(last))
 """
 
@@ -824,6 +824,20 @@ def test_an_own_unfinished_prerequisite_is_resumed(cli, project, monkeypatch):
     assert calls[0][:3:2] == ['grand', str(project / 'work_dirs/grand/epoch_1.pth')]
 
 
+def test_other_checkpoints_of_a_trained_teacher(cli, project):
+    """MMEngine writes the best one after it has noted the last, an export may come any time."""
+    cli('amkd_pair')
+    last = project / 'work_dirs/teacher/epoch_2.pth'
+    for name in ('best_accuracy_top1_epoch_2.pth', 'epoch_2.pth'):
+        (last.parent / name).write_bytes(last.read_bytes())
+    # Such as a download after a training that was given up.
+    (last.parent / 'last_checkpoint').unlink()
+    model = ", teacher_ckpt='work_dirs/teacher/best_accuracy_top1_epoch_2.pth'"
+    write_config(project, 'kd/kd_best_pair', model)
+    code, calls = cli('kd_best_pair', 'kd_logits_pair')
+    assert code == 0 and {name for name, *_ in calls} == {'kd_best_pair', 'kd_logits_pair'}
+
+
 def test_a_prerequisite_that_is_not_written(cli, project):
     """Such as one that a checkpoint hook calls otherwise."""
     train = (project / 'train.py').read_text()
@@ -854,9 +868,30 @@ def test_configs_of_the_same_name_in_folders_of_the_same_name(cli, project):
     assert list(table) == ['one/configs/configs/small', 'two/configs/configs/small']
 
 
+def test_configs_that_differ_in_suffix_only(cli, project):
+    path = project / 'configs/vanilla/small.py'
+    other = path.with_suffix('.json')
+    Config.fromfile(path).dump(other)
+    other.write_text(other.read_text().replace('"type"', '"width": 2, "type"', 1))
+    code, _ = cli(options=('--seeds', '0'), paths=[str(path), str(other)])
+    assert code == 0
+    assert list(table_of((project / 'bench/results.md').read_text())) == [str(path), str(other)]
+
+
 def test_iterations_logged_as_epochs(cli, project):
     """All validations would be those of step 0: known before anything is trained."""
     iterations = 'train_cfg = dict(by_epoch=False, max_iters=2, val_interval=1)'
+    # Of what is given, and of a teacher that it needs.
+    pair = write_config(
+        project, 'kd/kd_logits_pair', ", teacher_ckpt='work_dirs/grand/epoch_3.pth'"
+    )
+    pair.write_text(f'{pair.read_text()}{iterations}')
+    code, calls = cli('kd_logits_pair')
+    assert 'kd_logits_pair.py: `train_cfg` counts iterations' in code and calls == []
+    teacher = write_config(project, 'two/teacher', rest=iterations)
+    write_config(project, 'amkd/amkd_pair', ", teacher_ckpt='work_dirs/teacher/iter_2.pth'")
+    code, calls = cli('amkd_pair')
+    assert f'{teacher}: `train_cfg` counts iterations' in code and calls == []
     write_config(project, 'vanilla/small', rest=iterations)
     code, calls = cli('small')
     assert '`default_hooks.logger.log_metric_by_epoch=False`' in code and calls == []

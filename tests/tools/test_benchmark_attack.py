@@ -109,6 +109,24 @@ def test_few_images_and_a_preprocessor_in_the_model(benchmark, tmp_path, monkeyp
     assert [row.split('|')[2].strip() for row in rows] == ['1', '2', '4'] * 2
 
 
+def test_a_checkpointed_network(benchmark, tmp_path, monkeypatch, capsys):
+    """Activation checkpointing gives no input gradients."""
+    config = Config.fromfile(ROOT / 'configs/vanilla/resnet8_1xb64_digits.py')
+    backbone = dict(_scope_='mmpretrain', type='ResNet_CIFAR', depth=18, with_cp=True)
+    config.model.backbone = dict(backbone, base_channels=4, stem_channels=4)
+    config.model.head.in_channels = 32
+    config.dump(tmp_path / 'checkpointed.py')
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        torch.manual_seed(0)
+        network = MODELS.build(config.model)
+        save_checkpoint(dict(state_dict=network.state_dict()), str(tmp_path / 'digits.pth'))
+        arguments = [str(tmp_path / 'checkpointed.py'), str(tmp_path / 'digits.pth')]
+        arguments += ['--num-samples', '4', '--repeats', '1']
+        monkeypatch.setattr(sys, 'argv', ['benchmark_attack.py', *arguments])
+        benchmark.main()
+    assert '| BoundarySearch |' in capsys.readouterr().out
+
+
 def test_endless_attacks_take_all_their_steps(benchmark):
     """The curve over steps is only one if no sample ends early."""
     generator = torch.Generator().manual_seed(0)

@@ -17,6 +17,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmpretrain.models import ClsDataPreprocessor
+from mmrazor.registry import MODELS
 
 from amkd_mm.attacks import BoundarySearch
 from amkd_mm.pixel_space import PixelSpace
@@ -243,6 +244,30 @@ def test_student_that_is_always_wrong(run, change, tmp_path):
     assert facts['student after: right'] == '0 of 4 (0.0%)'
     assert 'The student gets none of these images right' in page
     assert facts['teacher: moved to the target class'].startswith(('1', '2', '3', '4'))
+
+
+def test_a_checkpointed_student(run, trained, tmp_path):
+    """Activation checkpointing gives no input gradients."""
+    cfg = Config.fromfile(CONFIG)
+    cfg.model.architecture = dict(
+        _scope_='mmpretrain',
+        type='ImageClassifier',
+        backbone=dict(
+            type='ResNet_CIFAR', depth=18, base_channels=4, stem_channels=4, with_cp=True
+        ),
+        neck=dict(type='GlobalAveragePooling'),
+        head=dict(type='LinearClsHead', num_classes=10, in_channels=32),
+    )
+    cfg.dump(tmp_path / 'checkpointed.py')
+    with DefaultScope.overwrite_default_scope('mmrazor'):
+        student = MODELS.build(cfg.model.architecture)
+    weights = torch.load(trained[0] / 'epoch_2.pth')['state_dict']
+    weights = {k: v for k, v in weights.items() if not k.startswith('architecture.')}
+    weights.update({f'architecture.{k}': v for k, v in student.state_dict().items()})
+    torch.save(dict(state_dict=weights), tmp_path / 'checkpointed.pth')
+    checkpoint = tmp_path / 'checkpointed.pth'
+    status, output = run(config=tmp_path / 'checkpointed.py', checkpoint=checkpoint, number=4)
+    assert status == 0, output
 
 
 def test_two_classes(tool):

@@ -22,6 +22,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, load_checkpoint, set_random_seed
 from mmpretrain.registry import MODELS
 
+from amkd_mm.activation_checkpointing import disable_checkpointing
 from amkd_mm.attacks import BoundarySearch, BSSAttack, attack_names, build_attack
 from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks.boundary_sample_hook import sample_target
@@ -248,6 +249,7 @@ def main():
     model = {'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model}
     network = MODELS.build(model).to(device).eval()
     load_checkpoint(network, args.checkpoint, map_location='cpu', strict=True)
+    disable_checkpointing(network)
     space = PixelSpace(network.data_preprocessor)
 
     fast_teacher = FastTeacher(network)

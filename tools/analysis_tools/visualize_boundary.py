@@ -25,6 +25,7 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import CheckpointLoader, set_random_seed
 from mmrazor.utils import register_all_modules
 
+from amkd_mm.activation_checkpointing import disable_checkpointing
 from amkd_mm.algorithms.teacher_checkpoint import exists
 from amkd_mm.attacks import AttackResult, BoundaryAttack
 from amkd_mm.classifiers import num_classes
@@ -189,6 +190,7 @@ def build(cfg, args):
     before = deepcopy(before)
     load('checkpoint', algorithm.student, parts['architecture'], 'model.architecture')
     for network in (algorithm, before):
+        disable_checkpointing(network)
         network.to(args.device).eval()
     return algorithm, before
 

@@ -14,8 +14,8 @@ model = dict(
     )
 )
 
-# Ours: the weight rises over the first twelfth, as that of DKD. The logits of an untrained student
-# hardly vary, and z-scores divide by how much they do: gradients that can kill its units.
+# Ours: the weight rises over the first twelfth, much as that of DKD. The logits of an untrained
+# student hardly vary, and z-scores divide by how much they do: gradients that can kill its units.
 custom_hooks = [
     dict(
         type='mmrazor.LossWeightScheduleHook',
