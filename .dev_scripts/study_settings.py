@@ -187,6 +187,10 @@ SETTINGS = {
     'amkd-target-random': amkd(hook(0, target='random')),
     'amkd-to-the-end': amkd(boundary(3, 2 / 9, 2 / 9, end=1.0)),
     'amkd-late': amkd(boundary(3, 0.0, 2 / 9, end=1.0)),
+    # Of these the best of each kind together.
+    'amkd-together': amkd(
+        triplet(distance='cosine', margin=1.0), boundary(3, 2 / 9, 2 / 9, end=1.0)
+    ),
     # Boundary samples as more training data: one batch for batch norm and for all losses of KD.
     'amkd-as-data': (
         'kd',
