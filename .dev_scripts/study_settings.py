@@ -126,9 +126,12 @@ SETTINGS = {
         f'ls-w{weight}': ('logit_standardization', hook(0, start=weight / 20, stop=weight))
         for weight in (1, 3, 9, 18)
     },
-    # BSS, as published and with the best KD on clean samples.
+    # BSS, as published and with the best KD on clean samples: the weight on boundary samples.
     'bss-published': ('bss', {}),
-    'bss-kd-w2': ('bss', {**BEST_KD, **boundary(3, 2 / 9, index=2)}),
+    **{
+        f'bss-kd-w{weight}': ('bss', {**BEST_KD, **boundary(3, weight / 9, index=2)})
+        for weight in (1, 2, 4)
+    },
     # AMKD as in `configs/amkd`; from base samples that the student gets right; of these with weight
     # and temperature as on clean samples.
     'amkd': amkd(),
