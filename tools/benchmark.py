@@ -107,8 +107,6 @@ def train_prerequisites(configs, args):
         cfg = load_config(config, args.cfg_options)
         check_logs(config, cfg)
         find_prerequisites(config, cfg, CONFIGS, writers)
-    for config in writers.values():
-        check_logs(config, load_config(config))
     progress = Progress(len(writers), args.jobs)
     # Their order is that of need, so that each round trains all it can.
     while writers:

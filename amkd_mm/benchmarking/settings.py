@@ -163,6 +163,7 @@ def find_prerequisites(
             continue
         writer = config_that_writes(checkpoint, config, shipped)
         needed = load_config(writer)
+        check_logs(writer, needed)
         last = '{}_{}.pth'.format(*span_of(needed.train_cfg))
         if checkpoint.name != last:
             raise BenchmarkError(f'{config} reads {checkpoint}, but {writer} ends with {last}')
