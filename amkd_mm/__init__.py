@@ -5,10 +5,9 @@ everything. A config file needs no more than
 ``custom_imports = dict(imports=['amkd_mm'], allow_failed_imports=False)``.
 """
 
-from . import compat, compat_distillers
+from . import compat
 
 compat.apply()  # First: what follows imports MMRazor.
-compat_distillers.apply()
 
 from . import (  # noqa: E402
     algorithms,
@@ -33,7 +32,6 @@ __all__ = [
     'backbones',
     'classifiers',
     'compat',
-    'compat_distillers',
     'connectors',
     'datasets',
     'evaluation',

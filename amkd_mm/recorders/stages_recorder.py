@@ -6,7 +6,7 @@ from typing import Any
 from mmrazor.registry import TASK_UTILS
 from torch import Tensor, nn
 
-from ..compat import copy_tensors
+from ..compat.recording import copy_tensors
 from .classifier_recorders import ClassifierRecorder
 
 

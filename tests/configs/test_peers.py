@@ -16,9 +16,9 @@ from scipy import stats
 from torch import nn
 
 import amkd_mm  # noqa: F401
-from amkd_mm import compat_distillers
+from amkd_mm import compat
 
-compat_distillers.apply()
+compat.apply()
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA_FREE = ('dafl', 'zskt', 'dfad')

@@ -1,5 +1,5 @@
 # Negatives are drawn from all training images by their index, which MMPretrain's datasets give, by
-# `amkd_mm.compat_distillers`: MMRazor's own dataset and packing need MMCls.
+# `amkd_mm.compat`: MMRazor's own dataset and packing need MMCls.
 _base_ = ['./single_teacher.py']
 
 model = dict(

@@ -5,7 +5,7 @@ model = dict(
     distiller=dict(
         student_recorders=dict(logits=dict(type='Logits'), labels=dict(type='Labels')),
         teacher_recorders=dict(logits=dict(type='Logits')),
-        # MMRazor sums over the batch unless `amkd_mm.compat_distillers` makes `reduction` count.
+        # MMRazor sums over the batch unless `amkd_mm.compat` makes `reduction` count.
         distill_losses=dict(
             loss_dkd=dict(type='DKDLoss', tau=4, alpha=1, beta=2, reduction='batchmean')
         ),

@@ -1,7 +1,6 @@
 """Repairs for the distillers of MMRazor 1.0.0: losses, connectors and algorithms.
 
-As in :mod:`amkd_mm.compat`, no installed file is edited and each repair says which symptom it
-removes. Where a method gave a right value before, it gives the same one now.
+Where a method gave a right value before, it gives the same one now.
 """
 
 import math
@@ -12,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def apply():
-    """Apply every repair, once MMRazor can be imported. Calling it again changes nothing."""
+    """Apply every repair of this file. Calling it again changes nothing."""
     reduce_decoupled_losses()
     normalize_zero_features()
     relate_equal_embeddings()

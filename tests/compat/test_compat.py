@@ -103,7 +103,7 @@ def test_quantization_that_imports_is_kept(monkeypatch):
     working = types.ModuleType('mmrazor.structures.quantization')
     monkeypatch.setitem(sys.modules, working.__name__, working)
 
-    compat.replace_quantization()
+    compat.quantization.apply()
 
     assert sys.modules[working.__name__] is working
 
@@ -397,7 +397,7 @@ def test_either_numpy_reads_the_other(trained, tmp_path, module):
 
 
 @weights_only
-@pytest.mark.parametrize('code', sorted(compat._DTYPES))
+@pytest.mark.parametrize('code', sorted(compat.checkpoints._DTYPES))
 def test_arrays_and_scalars_keep_value_and_dtype(tmp_path, code):
     array = np.array([[0, 1, 1], [1, 0, 1]], dtype=code)
     torch.save([array, np.asfortranarray(array), array[0, 1]], tmp_path / 'numbers.pth')
@@ -587,7 +587,7 @@ def test_editable_install_and_inheritance(tmp_path):
     source, site = tmp_path / 'source', tmp_path / 'site-packages'
     package = source / 'amkd_mm'
     package.mkdir(parents=True)
-    shutil.copy(compat.__file__, package)
+    shutil.copy(compat.configs.__file__, package / 'repairs.py')
     (package / '__init__.py').touch()
     configs = source / 'configs' / 'toy'
     configs.mkdir(parents=True)
@@ -607,10 +607,9 @@ def test_editable_install_and_inheritance(tmp_path):
     (tmp_path / 'config.py').write_text("_base_ = 'amkd_mm::toy/base.py'\nmodel = dict(extra=1)\n")
 
     script = """
-        from amkd_mm import compat
+        from amkd_mm import repairs
 
-        compat.locate_packages_by_import()
-        compat.register_config_package()
+        repairs.apply()
 
         from mmengine.config import Config
         from mmengine.hub import get_config
@@ -680,12 +679,12 @@ def test_apply_again_changes_nothing():
 
 
 def test_no_warning_of_missing_operators():
-    code = 'from amkd_mm import compat; compat.apply(); import mmcv.cnn.bricks.transformer'
+    code = 'import amkd_mm; import mmcv.cnn.bricks.transformer'
     run = subprocess.run(
         [sys.executable, '-c', code],
         capture_output=True,
         text=True,
-        cwd=Path(compat.__file__).parents[1],
+        cwd=Path(compat.__file__).parents[2],
     )
     assert run.returncode == 0, run.stderr
     assert 'MultiScaleDeformableAttention' not in run.stderr

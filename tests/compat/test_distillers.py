@@ -1,4 +1,4 @@
-"""Each repair of `amkd_mm.compat_distillers`, tested by the symptom that it removes."""
+"""Each repair of `amkd_mm.compat`, tested by the symptom that it removes."""
 
 import copy
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 # First, because it makes MMRazor importable on current PyTorch.
-from amkd_mm import compat_distillers
+from amkd_mm.compat import distillers as repairs
 
 # isort: split
 import torch
@@ -32,9 +32,9 @@ from mmrazor.registry import MODELS
 from scipy import stats
 from torch import nn
 
-compat_distillers.apply()
+repairs.apply()
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_applying_again_changes_nothing():
@@ -46,7 +46,7 @@ def test_applying_again_changes_nothing():
         )
 
     before = patched()
-    compat_distillers.apply()
+    repairs.apply()
     assert patched() == before
 
 
@@ -241,7 +241,7 @@ def test_ofd_finds_the_last_batch_norm_of_a_block():
             self.bn1, self.bn2, self.relu = nn.BatchNorm2d(1), nn.BatchNorm2d(1), nn.ReLU()
 
     model = nn.Sequential(Block(), nn.Sequential(nn.ReLU()))
-    find = compat_distillers._batch_norm_of
+    find = repairs._batch_norm_of
     assert find(model, '0.bn1') is model[0].bn1
     assert find(model, '0.relu') is model[0].bn2
     with pytest.raises(ValueError, match="at or beside '1.0'"):

@@ -1,0 +1,34 @@
+"""Repairs for MMRazor 1.0.0, MMEngine 0.10.7 and MMPretrain 1.2.0 on current torch and Python.
+
+:func:`apply` must run before MMRazor's models are imported, so the package calls it first. It edits
+no installed file, and each repair says which upstream symptom it removes. One file a subject.
+"""
+
+from . import (
+    checkpoints,
+    configs,
+    datasets,
+    distillers,
+    environment,
+    networks,
+    quantization,
+    recording,
+    validation,
+)
+
+
+def apply():
+    """Apply every repair. Calling it again changes nothing."""
+    # First: all of MMRazor imports its quantisation.
+    quantization.apply()
+    for subject in (
+        environment,
+        configs,
+        checkpoints,
+        recording,
+        networks,
+        datasets,
+        validation,
+        distillers,
+    ):
+        subject.apply()

@@ -1,0 +1,50 @@
+"""MMPretrain's networks, alone and within another model."""
+
+
+def apply():
+    """Apply every repair of this file. Calling it again changes nothing."""
+    classify_single_images()
+    load_wrapped_classifiers()
+
+
+def classify_single_images():
+    """``LeNet5`` gives (K,) and not (1, K) class scores for a batch of one image, without a loss.
+
+    MMPretrain 1.2.0: it drops every dimension of one element, the batch's too. A step may have a
+    single boundary sample.
+    """
+    from mmpretrain.models.backbones import LeNet5
+
+    upstream_forward = LeNet5.forward
+    if upstream_forward.__module__ == __name__:
+        return
+
+    def forward(self, x):
+        (outputs,) = upstream_forward(self, x)
+        return (outputs.reshape(len(x), -1) if outputs.dim() == 1 else outputs,)
+
+    LeNet5.forward = forward
+
+
+def load_wrapped_classifiers():
+    """``Missing key(s) in state_dict: "teacher.model.model..."`` when a run is resumed.
+
+    MMPretrain 1.2.0: ``TimmClassifier`` and ``HuggingFaceClassifier`` take the prefix ``model.``
+    off the keys that they save, and put it on those that they load. Inside another model PyTorch
+    ignores the first, and the second adds a prefix to the one that is still there.
+    """
+    from mmpretrain.models.classifiers import HuggingFaceClassifier, TimmClassifier
+
+    for kind in (TimmClassifier, HuggingFaceClassifier):
+        kind._add_state_dict_prefix = staticmethod(_add_model_prefix)
+
+
+def _add_model_prefix(state_dict, prefix, *_):
+    """Put ``model.`` on the keys below ``prefix``, unless they have it already."""
+    # The loss beside the network, such as Seesaw loss, may have buffers.
+    loss = f'{prefix}loss_module.'
+    own = [key for key in state_dict if key.startswith(prefix) and not key.startswith(loss)]
+    inner = f'{prefix}model.'
+    if not all(key.startswith(inner) for key in own):
+        for key in own:
+            state_dict[inner + key[len(prefix) :]] = state_dict.pop(key)

@@ -1,0 +1,62 @@
+"""What MMRazor records of a network stays what it was."""
+
+import torch
+
+
+def apply():
+    """Apply every repair of this file. Calling it again changes nothing."""
+    disable_nested_inplace()
+    keep_recorded_outputs()
+
+
+def disable_nested_inplace():
+    """Recorded features change after they were recorded: a later in-place ReLU overwrites them.
+
+    MMRazor 1.0.0: ``BaseAlgorithm.set_module_inplace_false`` does nothing on torch >= 2, because it
+    expects ``nn.Module._modules`` to be an ``OrderedDict``. On any torch it also stops at the first
+    module that has ``inplace``, such as mmcv's ``ConvModule``, and misses the activation within.
+    """
+    from mmrazor.models.algorithms.base import BaseAlgorithm
+
+    BaseAlgorithm.set_module_inplace_false = _set_module_inplace_false
+
+
+def _set_module_inplace_false(self, architecture, varstr):
+    """Set ``inplace`` to False in every module of the model.
+
+    Args:
+        architecture (nn.Module): The model to change.
+        varstr (str): Unused; MMRazor passes the expression that leads to the model.
+    """
+    for module in architecture.modules():
+        inplace = getattr(module, 'inplace', None)
+        # A submodule or a tensor may also be called `inplace`.
+        if isinstance(inplace, int) and inplace:
+            module.inplace = False
+
+
+def keep_recorded_outputs():
+    """A recorded batch norm is that plus the shortcut: ``out += identity`` overwrites the record.
+
+    MMRazor 1.0.0 records the tensor itself, and MMPretrain's residual blocks add in place. Here the
+    network goes on with a copy.
+    """
+    from mmrazor.models.task_modules.recorder import ModuleOutputsRecorder
+
+    ModuleOutputsRecorder.forward_hook = _record_outputs
+
+
+def _record_outputs(self, module, inputs, outputs):
+    """Forward hook of ``ModuleOutputsRecorder``: record the outputs, and pass on copies."""
+    if self.recording:
+        self.data_buffer.append(outputs)
+        return copy_tensors(outputs)
+
+
+def copy_tensors(outputs):
+    """Copies of a tensor, or of those in a tuple or list; anything else as it is."""
+    if isinstance(outputs, torch.Tensor):
+        return outputs.clone()
+    if type(outputs) in (tuple, list):
+        return type(outputs)(map(copy_tensors, outputs))
+    return outputs
