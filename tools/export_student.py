@@ -23,7 +23,7 @@ from mmengine.runner import CheckpointLoader
 from mmpretrain.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 from mmrazor.utils import register_all_modules
 
-from amkd_mm.algorithms.teacher_checkpoint import exists
+from amkd_mm.checkpoint_files import exists
 
 PREFIX = 'architecture.'
 # Where the classes that a student's config may name are registered.

@@ -3,7 +3,7 @@
 from mmengine.runner import Runner
 from train import build_parser, check_file, load_config
 
-from amkd_mm.algorithms.teacher_checkpoint import exists
+from amkd_mm.checkpoint_files import exists
 
 
 def main():

@@ -17,7 +17,7 @@ from mmengine.logging import print_log
 from mmengine.runner import IterBasedTrainLoop, Runner, find_latest_checkpoint
 from mmrazor.utils import register_all_modules
 
-from amkd_mm.algorithms.teacher_checkpoint import exists
+from amkd_mm.checkpoint_files import exists
 
 
 def build_parser(description):

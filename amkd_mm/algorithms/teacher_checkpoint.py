@@ -1,11 +1,13 @@
 """Loading a teacher that really is the teacher."""
 
 import ast
-import os.path as osp
 import re
 
-from mmengine.runner.checkpoint import CheckpointLoader
+from mmengine.logging import print_log
 from torch import nn
+
+from ..checkpoint_files import exists, read_checkpoint
+from ..checkpoint_fit import choose
 
 # How many keys an error lists.
 SHOWN = 5
@@ -26,11 +28,6 @@ SETTINGS = (
 )
 
 
-def exists(path: str) -> bool:
-    """Whether ``path`` is a URL, or a local file that exists."""
-    return '://' in path or osp.isfile(osp.expanduser(path))
-
-
 def check_exists(path: str) -> None:
     """Raise ``FileNotFoundError`` if ``path`` is a local file that does not exist."""
     if not exists(path):
@@ -47,8 +44,9 @@ def load_teacher(teacher: nn.Module, path: str, strict: bool = True) -> dict | N
 
     Args:
         teacher (nn.Module): The built teacher.
-        path (str): Checkpoint of MMEngine or MMPretrain, or a plain state dict; a local path or
-            whatever MMEngine's ``CheckpointLoader`` understands.
+        path (str): Checkpoint of a classifier, or of a distillation, of which the student becomes
+            the teacher, or its teacher does if that fits better; or a plain state dict. A local
+            path or whatever MMEngine's ``CheckpointLoader`` understands.
         strict (bool): Whether every key must match. Otherwise one is enough.
 
     Returns:
@@ -60,14 +58,12 @@ def load_teacher(teacher: nn.Module, path: str, strict: bool = True) -> dict | N
         ValueError: If it does not load, or keys or shapes do not match; lists the first ones.
     """
     check_exists(path)
-    try:
-        checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-    except Exception as error:  # A download, an archive or an unpickler may fail in any way.
-        message = f'model.teacher_ckpt: {path!r} does not load: {error}'
-        raise ValueError(message) from error
+    checkpoint = read_checkpoint('model.teacher_ckpt', path)
     weights = checkpoint.get('state_dict', checkpoint)
     # As MMEngine's own loader does: the prefix is left by DataParallel.
     weights = {re.sub(r'^module\.', '', key): value for key, value in weights.items()}
+    chosen = choose(weights, teacher)
+    weights = chosen.weights
 
     # MMPretrain's backbones may rename keys of a checkpoint on loading, so that the match can
     # only be judged by loading. PyTorch reports differing shapes by an error of its own.
@@ -81,18 +77,17 @@ def load_teacher(teacher: nn.Module, path: str, strict: bool = True) -> dict | N
     # Not `len(missing) == expected`: batch norm fills in a missing `num_batches_tracked` itself.
     useless = len(unexpected) == len(weights)
     if useless or (strict and (missing or unexpected)):
-        hint = ''
-        if any(key.startswith('architecture.') for key in unexpected):
-            hint = '; it is an MMRazor checkpoint: write its student to a file of its own with '
-            hint += 'tools/export_student.py'
-        elif not useless:
-            hint = '; give a checkpoint of this network, or set `model.teacher_ckpt_strict=False` '
+        hint = f'; {chosen.what}' if chosen.what else ''
+        if not useless:
+            hint += '; give a checkpoint of this network, or set `model.teacher_ckpt_strict=False` '
             hint += 'if some of its weights are meant to be left out'
         raise ValueError(
             f'model.teacher_ckpt: {path!r} does not fit the teacher: of its {expected} keys '
             f'{len(missing)} are missing {missing[:SHOWN]}, and {len(unexpected)} others are '
             f'unexpected {unexpected[:SHOWN]}{hint}'
         )
+    if chosen.what:
+        print_log(f'model.teacher_ckpt: {chosen.what}', logger='current')
     # Keeps the loaded weights from being initialised again.
     teacher._is_init = True
     return recorded_preprocessor(checkpoint)

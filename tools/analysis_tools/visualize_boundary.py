@@ -26,8 +26,8 @@ from mmengine.runner import CheckpointLoader, set_random_seed
 from mmrazor.utils import register_all_modules
 
 from amkd_mm.activation_checkpointing import disable_checkpointing
-from amkd_mm.algorithms.teacher_checkpoint import exists
 from amkd_mm.attacks import AttackResult, BoundaryAttack
+from amkd_mm.checkpoint_files import exists
 from amkd_mm.classifiers import num_classes
 from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks import BoundarySampleHook

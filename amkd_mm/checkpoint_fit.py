@@ -1,0 +1,195 @@
+"""Which weights of a checkpoint belong to a model, and whether they fit.
+
+A distillation's checkpoint holds its networks under the prefixes ``architecture.`` (the student)
+and ``teacher.``, that of a classifier alone has no prefix. MMEngine compares names only and goes on
+with random weights where none is alike.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+STUDENT, TEACHER = 'architecture.', 'teacher.'
+# The least share of a backbone's weights, the model's and the file's, that must find a place: some
+# learn with a token or the like that others do not have. Of networks without a backbone, by name,
+# it is not known what their head is.
+BACKBONE, ANY = 0.9, 0.5
+# How many keys a message lists.
+SHOWN = 3
+
+
+class Chosen(NamedTuple):
+    """Weights of a checkpoint, named as a model names them.
+
+    Attributes:
+        weights (dict[str, Tensor]): By the model's names.
+        within (str): The prefix of the part of the model that they are for; ``''`` for all of it.
+        what (str): What was done, to be logged; ``''`` if they are as they were in the file.
+    """
+
+    weights: Mapping[str, Tensor]
+    within: str = ''
+    what: str = ''
+
+
+def is_algorithm(model: nn.Module) -> bool:
+    """Whether a model is an algorithm of MMRazor, with the student in ``architecture``."""
+    return isinstance(getattr(model, 'architecture', None), nn.Module)
+
+
+def has_teacher(model: nn.Module) -> bool:
+    """Whether an algorithm has one teacher."""
+    return isinstance(getattr(model, 'teacher', None), nn.Module)
+
+
+def holds(weights: Mapping[str, Tensor], network: nn.Module) -> bool:
+    """Whether weights are all that such a network has, or there are none."""
+    return not weights or fitting(weights, network) == len(weights) == len(network.state_dict())
+
+
+def has_part(weights: Iterable[str], prefix: str) -> bool:
+    """Whether names of weights begin with a prefix."""
+    return any(name.startswith(prefix) for name in weights)
+
+
+def choose(weights: Mapping[str, Tensor], model: nn.Module) -> Chosen:
+    """Choose the weights of a checkpoint that are meant for a model.
+
+    A classifier's weights go into the student of an algorithm. Of a distillation, a classifier gets
+    the student, the teacher only if that fits better; a distillation by another teacher gets the
+    student, too.
+
+    Args:
+        weights (Mapping[str, Tensor]): A state dict; ``module.``, which parallel wrappers and
+            averaged models put before every name, is taken off.
+        model (nn.Module): An algorithm, or a network.
+
+    Returns:
+        Chosen: The weights; they need not fit.
+    """
+    if all(name.startswith('module.') for name in weights) and not fitting(weights, model):
+        weights = moved(weights, 'module.', '')
+    from_algorithm = has_part(weights, STUDENT)
+    if is_algorithm(model) and from_algorithm:
+        if not has_teacher(model) or holds(moved(weights, TEACHER, ''), model.teacher):
+            return Chosen(weights)
+        what = 'the file is of a distillation by another teacher: only its student is taken'
+        return Chosen(moved(weights, STUDENT, STUDENT), STUDENT, what)
+    if is_algorithm(model):
+        if not weights or fitting(weights, model):
+            return Chosen(weights)
+        what = 'the file holds one network: its weights go into the student, `model.architecture`'
+        return Chosen(moved(weights, '', STUDENT), STUDENT, what)
+    if not from_algorithm or fitting(weights, model):
+        return Chosen(weights)
+    parts = {prefix: moved(weights, prefix, '') for prefix in (STUDENT, TEACHER)}
+    # The first of equals: the student of one distillation teaches the next.
+    prefix = max(parts, key=lambda part: fitting(parts[part], model))
+    name = 'student' if prefix == STUDENT else 'teacher'
+    return Chosen(parts[prefix], what=f'of the distillation in the file, the {name} is taken')
+
+
+def fitting(weights: Mapping[str, Tensor], model: nn.Module) -> int:
+    """How many weights a model has by the same name and of the same shape."""
+    own = model.state_dict()
+    return sum(name in own and own[name].shape == shape(value) for name, value in weights.items())
+
+
+def shape(value) -> tuple | None:
+    """The shape of a tensor; None of what a file holds instead."""
+    return getattr(value, 'shape', None)
+
+
+def moved(weights: Mapping[str, Tensor], prefix: str, to: str) -> dict[str, Tensor]:
+    """The weights whose names begin with a prefix, which is replaced.
+
+    The versions of modules, which PyTorch keeps beside the weights, move with them.
+    """
+    found = type(weights)()
+    for name, value in weights.items():
+        if name.startswith(prefix):
+            found[to + name[len(prefix) :]] = value
+    versions = getattr(weights, '_metadata', None)
+    if versions is not None and hasattr(found, '__dict__'):
+        found._metadata = {
+            (to + f'{name}.'[len(prefix) :]).rstrip('.'): value
+            for name, value in versions.items()
+            if f'{name}.'.startswith(prefix)
+        }
+    return found
+
+
+def check_fit(
+    chosen: Chosen, model: nn.Module, failed: set[str], unexpected: list[str]
+) -> str | None:
+    """Judge a load by what became of it: the backbone must fit, where there is one.
+
+    A head may be for another number of classes, and what was learned without labels may come
+    without a head.
+
+    Args:
+        chosen (Chosen): What was loaded.
+        model (nn.Module): Into what.
+        failed (set[str]): The model's weights that were not in the file, or had another shape.
+        unexpected (list[str]): Those in the file that the model does not have.
+
+    Returns:
+        str | None: What did not fit, to be logged; None if all did.
+
+    Raises:
+        ValueError: If the weights are not those of such a network; names both sides.
+    """
+    expected = [name for name in model.state_dict() if name.startswith(chosen.within)]
+    failed = [name for name in expected if name in failed]
+    network = chosen.within or (STUDENT if is_algorithm(model) else '')
+    backbone = f'{network}backbone.'
+    judged, least = (backbone, BACKBONE) if has_part(expected, backbone) else (network, ANY)
+    ours, lost, foreign = (
+        sum(name.startswith(judged) for name in names) for names in (expected, failed, unexpected)
+    )
+    if ours - lost < least * (ours + foreign):
+        own, kept, found = (
+            [name.removeprefix(network) for name in names if name.startswith(network)]
+            for names in (expected, set(expected) - set(failed), chosen.weights)
+        )
+        raise ValueError(
+            f'the checkpoint does not fit {title(model, network)}: of its {len(own)} weights, '
+            f'{listed(own)}, {len(kept)} are in the file, which has {len(found)}, '
+            f'{listed(found)}{hint(chosen, model)}'
+        )
+    if not failed and not unexpected:
+        return None
+    text = f'{len(expected) - len(failed)} of the {len(expected)} weights of '
+    text += f'{title(model, chosen.within)} were loaded'
+    if failed:
+        text += f'; {len(failed)} are not in the file or have another shape there, '
+        text += f'{listed(failed)}: they stay as they were'
+    if unexpected:
+        text += f'; {len(unexpected)} weights in the file have no place, {listed(unexpected)}'
+    return text
+
+
+def title(model: nn.Module, part: str) -> str:
+    """The part of a model with a prefix, in words."""
+    if part == STUDENT:
+        return f'the student ({type(model.architecture).__name__})'
+    return f'the model ({type(model).__name__})'
+
+
+def hint(chosen: Chosen, model: nn.Module) -> str:
+    """What else the weights may be."""
+    plain = moved(chosen.weights, chosen.within, '')
+    if has_teacher(model) and holds(plain, model.teacher):
+        return '. They are of the teacher: give their file as `model.teacher_ckpt`'
+    for part in dict.fromkeys(name.partition('.')[0] for name in plain):
+        if holds(moved(plain, f'{part}.', ''), model):
+            return f". Its weights below '{part}.' fit: set `prefix='{part}.'` in the `init_cfg`"
+    return ''
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first of some names."""
+    names = list(names)
+    more = [] if len(names) <= SHOWN else ['...']
+    return f'[{", ".join(names[:SHOWN] + more)}]'
