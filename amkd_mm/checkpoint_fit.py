@@ -26,11 +26,13 @@ class Chosen(NamedTuple):
         weights (dict[str, Tensor]): By the model's names.
         within (str): The prefix of the part of the model that they are for; ``''`` for all of it.
         what (str): What was done, to be logged; ``''`` if they are as they were in the file.
+        part (str): The prefix of the part of the file that they are; ``''`` for all of it.
     """
 
     weights: Mapping[str, Tensor]
     within: str = ''
     what: str = ''
+    part: str = ''
 
 
 def is_algorithm(model: nn.Module) -> bool:
@@ -68,8 +70,8 @@ def choose(weights: Mapping[str, Tensor], model: nn.Module) -> Chosen:
     Returns:
         Chosen: The weights; they need not fit.
     """
-    if all(name.startswith('module.') for name in weights) and not fitting(weights, model):
-        weights = moved(weights, 'module.', '')
+    if not fitting(weights, model):
+        weights = without_wrapper(weights)
     from_algorithm = has_part(weights, STUDENT)
     if is_algorithm(model) and from_algorithm:
         if not has_teacher(model) or holds(moved(weights, TEACHER, ''), model.teacher):
@@ -87,7 +89,15 @@ def choose(weights: Mapping[str, Tensor], model: nn.Module) -> Chosen:
     # The first of equals: the student of one distillation teaches the next.
     prefix = max(parts, key=lambda part: fitting(parts[part], model))
     name = 'student' if prefix == STUDENT else 'teacher'
-    return Chosen(parts[prefix], what=f'of the distillation in the file, the {name} is taken')
+    what = f'of the distillation in the file, the {name} is taken'
+    return Chosen(parts[prefix], what=what, part=prefix)
+
+
+def without_wrapper(weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Weights without the ``module.`` that parallel wrappers put before every name."""
+    if all(name.startswith('module.') for name in weights):
+        return moved(weights, 'module.', '')
+    return weights
 
 
 def fitting(weights: Mapping[str, Tensor], model: nn.Module) -> int:

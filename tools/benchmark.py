@@ -46,9 +46,7 @@ CONFIGS = TOOLS.parent / 'configs'
 def command_of(args, job, slot):
     """Command line and environment variables of a job in one of the parallel slots."""
     options = ['--cfg-options', *job.options, f'randomness.seed={job.seed}']
-    checkpoint = checkpoint_written(job.folder)
-    if checkpoint is not None:
-        options = ['--resume', str(checkpoint), *options]
+    options = ['--resume', *options]
     config, folder = str(job.config), str(job.folder)
     # The scripts start `python`, which has to be this one.
     env = dict(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']]))

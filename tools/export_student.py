@@ -19,13 +19,12 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
-from mmengine.runner import CheckpointLoader
 from mmpretrain.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 from mmrazor.utils import register_all_modules
 
-from amkd_mm.checkpoint_files import exists
+from amkd_mm.checkpoint_files import exists, read_checkpoint
+from amkd_mm.checkpoint_fit import STUDENT, moved, without_wrapper
 
-PREFIX = 'architecture.'
 # Where the classes that a student's config may name are registered.
 REGISTRIES = (DATASETS, METRICS, MODELS, TRANSFORMS)
 
@@ -123,14 +122,11 @@ def student_checkpoint(checkpoint, config):
     Raises:
         ValueError: If the checkpoint holds no student, or not the student of ``config``.
     """
-    weights = {
-        key[len(PREFIX) :]: value.detach().cpu().clone()
-        for key, value in checkpoint.get('state_dict', {}).items()
-        if key.startswith(PREFIX)
-    }
+    weights = moved(without_wrapper(checkpoint.get('state_dict', checkpoint)), STUDENT, '')
+    weights = {key: value.detach().cpu().clone() for key, value in weights.items()}
     if not weights:
         raise ValueError(
-            f'the checkpoint has no key that begins with "{PREFIX}"; '
+            f'the checkpoint has no key that begins with "{STUDENT}"; '
             'give a checkpoint that an MMRazor algorithm wrote'
         )
     with DefaultScope.overwrite_default_scope('mmpretrain'):
@@ -179,7 +175,7 @@ def main():
         cfg.merge_from_dict(args.cfg_options)
     try:
         config = student_config(cfg)
-        checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, map_location='cpu')
+        checkpoint = read_checkpoint('checkpoint', args.checkpoint)
         exported = student_checkpoint(checkpoint, config)
     except ValueError as error:
         parser.error(str(error))

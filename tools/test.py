@@ -1,9 +1,10 @@
 """Test an algorithm. The options are those of MMRazor's `tools/test.py`."""
 
 from mmengine.runner import Runner
-from train import build_parser, check_file, load_config
+from train import build_parser, check_checkpoints, check_file, load_config
 
-from amkd_mm.checkpoint_files import exists
+from amkd_mm.checkpoint_files import exists, read_checkpoint
+from amkd_mm.checkpoint_fit import TEACHER, has_part, without_wrapper
 
 
 def main():
@@ -18,7 +19,13 @@ def main():
     if cfg.load_from is not None and path and not exists(path):
         # The checkpoint of a distillation holds the teacher. Its own, where it is still there, says
         # how its images were normalised.
-        cfg.model.teacher_ckpt = None
+        try:
+            checkpoint = read_checkpoint('checkpoint', args.checkpoint)
+        except ValueError as error:
+            parser.error(str(error))
+        if has_part(without_wrapper(checkpoint.get('state_dict', checkpoint)), TEACHER):
+            cfg.model.teacher_ckpt = None
+    check_checkpoints(parser, cfg)
     cfg.resume = False
     Runner.from_cfg(cfg).test()
 

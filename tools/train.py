@@ -14,10 +14,10 @@ from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.runner import IterBasedTrainLoop, Runner, find_latest_checkpoint
+from mmengine.runner import IterBasedTrainLoop, Runner
 from mmrazor.utils import register_all_modules
 
-from amkd_mm.checkpoint_files import exists
+from amkd_mm.checkpoint_files import exists, named_checkpoints, newest_whole, read_checkpoint
 
 
 def build_parser(description):
@@ -43,9 +43,15 @@ def check_file(parser, name, path):
     """Exit with one line when a local file is missing; URLs are left to MMEngine."""
     if path and not exists(path):
         hint = ''
-        if name == 'model.teacher_ckpt':
+        if name.endswith(('teacher_ckpt', 'ckpt_path')):
             hint = '\ntrain the teacher first (configs/vanilla), or give the path or URL of one'
         parser.error(f'{name}: no such file: {path}{hint}')
+
+
+def check_checkpoints(parser, cfg):
+    """Exit with one line when a local checkpoint that the config names is missing."""
+    for name, path in named_checkpoints(cfg):
+        check_file(parser, name, path)
 
 
 def load_config(parser, args):
@@ -107,15 +113,19 @@ def enable_amp(parser, cfg):
     wrapper.setdefault('loss_scale', 'dynamic')
 
 
-def set_resume(cfg, resume):
-    """Resume from the checkpoint named, or for 'auto' from the latest one in the work folder."""
-    if resume != 'auto':
-        cfg.resume = True
-        cfg.load_from = resume
-    elif find_latest_checkpoint(cfg.work_dir) is not None:
+def set_resume(parser, cfg, resume):
+    """Resume from the checkpoint named, or for 'auto' from the newest one in the work folder."""
+    try:
+        if resume == 'auto':
+            resume = newest_whole(cfg.work_dir)
+        else:
+            read_checkpoint('--resume', resume)
+    except ValueError as error:
+        parser.error(str(error))
+    if resume is not None:
         cfg.resume = True
         # MMEngine would otherwise resume from `load_from`, the weights that training began with.
-        cfg.load_from = None
+        cfg.load_from = resume
 
 
 class ValidateTheLastEpoch(Hook):
@@ -156,16 +166,15 @@ def main():
     if args.resume != 'auto':
         check_file(parser, '--resume', args.resume)
     cfg = load_config(parser, args)
-    check_file(parser, 'model.teacher_ckpt', cfg.model.get('teacher_ckpt'))
+    if args.resume is not None:
+        set_resume(parser, cfg, args.resume)
+    check_checkpoints(parser, cfg)
     if args.amp:
         enable_amp(parser, cfg)
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             parser.error('--auto-scale-lr needs auto_scale_lr.base_batch_size in the config')
         cfg.auto_scale_lr.enable = True
-    if args.resume is not None:
-        set_resume(cfg, args.resume)
-    check_file(parser, 'load_from', cfg.get('load_from'))
     runner = Runner.from_cfg(cfg)
     if cfg.get('resume'):
         runner.register_hook(ValidateTheLastEpoch())

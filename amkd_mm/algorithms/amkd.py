@@ -34,7 +34,7 @@ from .preparation import (
     keep_weights,
     written_preprocessor,
 )
-from .teacher_checkpoint import check_exists, load_teacher
+from .teacher_checkpoint import check_exists, initial_preprocessor, load_teacher
 
 
 @MODELS.register_module()
@@ -162,9 +162,10 @@ class AMKD(SingleTeacherDistill):
         )
         if not own_augments and adopt_batch_augments(self.data_preprocessor, student):
             adaptations.append("Mixup or CutMix of the student's `train_cfg` is kept")
-        recorded = None
         if teacher_ckpt:
             recorded = load_teacher(self.teacher, teacher_ckpt, teacher_ckpt_strict)
+        else:
+            recorded = initial_preprocessor(self.teacher)
         self.teacher_inputs = adapt_inputs(
             self.teacher, self.data_preprocessor, written, recorded, teacher_input_size
         )

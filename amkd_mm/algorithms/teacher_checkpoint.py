@@ -1,13 +1,13 @@
 """Loading a teacher that really is the teacher."""
 
 import ast
-import re
 
 from mmengine.logging import print_log
+from mmengine.model import PretrainedInit
 from torch import nn
 
 from ..checkpoint_files import exists, read_checkpoint
-from ..checkpoint_fit import choose
+from ..checkpoint_fit import TEACHER, choose
 
 # How many keys an error lists.
 SHOWN = 5
@@ -60,8 +60,6 @@ def load_teacher(teacher: nn.Module, path: str, strict: bool = True) -> dict | N
     check_exists(path)
     checkpoint = read_checkpoint('model.teacher_ckpt', path)
     weights = checkpoint.get('state_dict', checkpoint)
-    # As MMEngine's own loader does: the prefix is left by DataParallel.
-    weights = {re.sub(r'^module\.', '', key): value for key, value in weights.items()}
     chosen = choose(weights, teacher)
     weights = chosen.weights
 
@@ -90,13 +88,46 @@ def load_teacher(teacher: nn.Module, path: str, strict: bool = True) -> dict | N
         print_log(f'model.teacher_ckpt: {chosen.what}', logger='current')
     # Keeps the loaded weights from being initialised again.
     teacher._is_init = True
-    return recorded_preprocessor(checkpoint)
+    return recorded_preprocessor(checkpoint, chosen.part)
 
 
-def recorded_preprocessor(checkpoint: dict) -> dict | None:
+def initial_preprocessor(teacher: nn.Module) -> dict | None:
+    """What the checkpoint of a teacher's ``init_cfg`` says of its ``data_preprocessor``.
+
+    Its weights are loaded later, when the Runner initialises the model.
+
+    Args:
+        teacher (nn.Module): The built teacher.
+
+    Returns:
+        dict | None: As :func:`recorded_preprocessor`; None if no ``init_cfg`` of the teacher or its
+        backbone names a checkpoint.
+
+    Raises:
+        FileNotFoundError: If a local file does not exist.
+        ValueError: If it does not load.
+    """
+    for key, module in (('', teacher), ('backbone.', getattr(teacher, 'backbone', None))):
+        written = getattr(module, 'init_cfg', None) or []
+        for init_cfg in [written] if isinstance(written, dict) else written:
+            if init_cfg.get('type') in ('Pretrained', PretrainedInit):
+                path = init_cfg['checkpoint']
+                checkpoint = read_checkpoint(f'model.teacher.{key}init_cfg.checkpoint', path)
+                weights = checkpoint.get('state_dict', checkpoint)
+                part = init_cfg.get('prefix') or choose(weights, teacher).part
+                return recorded_preprocessor(checkpoint, part)
+    return None
+
+
+def recorded_preprocessor(checkpoint: dict, part: str = '') -> dict | None:
     """What the config that MMEngine saves with a checkpoint says of the ``data_preprocessor``.
 
     The config is read and never run: a checkpoint may come from anywhere.
+
+    Args:
+        checkpoint (dict): As MMEngine saves it.
+        part (str): The part that is asked for of a distillation, ``'architecture.'`` or
+            ``'teacher.'``. Defaults to ``''``, the checkpoint is of a classifier.
 
     Returns:
         dict | None: The settings in ``SETTINGS``, and ``type``; None if the config does not tell,
@@ -113,8 +144,12 @@ def recorded_preprocessor(checkpoint: dict) -> dict | None:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
     }
     model = entries(config.get('model'))
+    own = entries(model.get(part.partition('.')[0])).get('data_preprocessor')
     # As the Runner does: the model's own, if it has one.
-    found = model.get('data_preprocessor', config.get('data_preprocessor'))
+    found = model.get('data_preprocessor', config.get('data_preprocessor', own))
+    if part.startswith(TEACHER):
+        # It may have been trained on other images than the student.
+        found = own
     # The config that `cfg_path` names may have another one, which wins.
     if 'cfg_path' in model or not isinstance(found, (ast.Call, ast.Dict)):
         return None

@@ -3,11 +3,12 @@
 import argparse
 import hashlib
 import json
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
+
+from ..checkpoint_files import is_whole, named_checkpoints
 
 
 class BenchmarkError(Exception):
@@ -55,12 +56,9 @@ def check_logs(config: Path, cfg: Config) -> None:
 
 
 def is_written(checkpoint: Path) -> bool:
-    """Whether a checkpoint is there, and whole if a benchmark trains it.
-
-    Of PyTorch's files, which are zip archives, the end is written last.
-    """
+    """Whether a checkpoint is there, and whole if a benchmark trains it."""
     trained_here = (checkpoint.parent / 'settings.json').exists()
-    return checkpoint.exists() and (not trained_here or zipfile.is_zipfile(checkpoint))
+    return checkpoint.exists() and (not trained_here or is_whole(checkpoint))
 
 
 def digest(value) -> str:
@@ -93,21 +91,7 @@ def fingerprint(cfg: Config, processes: int = 1) -> str:
 
 def checkpoints_read(cfg: Config) -> list[Path]:
     """The local checkpoints that training a config starts from."""
-    found = [cfg.get('load_from')]
-
-    def visit(node):
-        if isinstance(node, dict):
-            found.extend(node.get(key) for key in ('teacher_ckpt', 'ckpt_path'))
-            if node.get('type') == 'Pretrained':
-                found.append(node.get('checkpoint'))
-            node = node.values()
-        elif not isinstance(node, (list, tuple)):
-            return
-        for value in node:
-            visit(value)
-
-    visit(cfg.model)
-    local = (path for path in found if isinstance(path, str) and path and '://' not in path)
+    local = (path for _, path in named_checkpoints(cfg) if '://' not in path)
     return [Path(path).expanduser() for path in dict.fromkeys(local)]
 
 

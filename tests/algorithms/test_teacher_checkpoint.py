@@ -14,7 +14,11 @@ from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
 from torch.utils.data import DataLoader
 
-from amkd_mm.algorithms.teacher_checkpoint import check_exists, load_teacher
+from amkd_mm.algorithms.teacher_checkpoint import (
+    check_exists,
+    load_teacher,
+    recorded_preprocessor,
+)
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -249,8 +253,55 @@ def test_another_shape(strict, teacher, save):
     assert 'size mismatch for head.fc.weight' in message
 
 
-@pytest.mark.parametrize('strict', [True, False])
-def test_checkpoint_of_a_distillation(strict, save):
-    """The teacher of one distillation was the student of another."""
-    message = error_of(save(dict(state_dict=amkd().state_dict())), strict)
-    assert 'tools/export_student.py' in message
+# --- Normalisation --------------------------------------------------------------------------------
+
+
+RECORDED = """
+model = dict(
+    data_preprocessor=dict(mean=[1.0], std=[2.0]),
+    teacher=dict(data_preprocessor=dict(mean=[3.0], std=[4.0])),
+    architecture=dict(data_preprocessor=dict(mean=[5.0], std=[6.0])))
+"""
+
+
+def mean_for(part, text=RECORDED):
+    found = recorded_preprocessor(dict(meta=dict(cfg=text)), part)
+    return found and found['mean']
+
+
+def test_a_student_that_teaches_was_trained_on_the_images_of_its_distillation():
+    assert mean_for('architecture.') == mean_for('') == [1.0]
+    assert mean_for('architecture.', RECORDED.replace('model = dict(\n    data_', 'a = (')) is None
+    own = RECORDED.replace('data_preprocessor=dict(mean=[1.0], std=[2.0]),', '')
+    assert mean_for('architecture.', own) == [5.0]
+    # As the Runner does.
+    assert mean_for('architecture.', own + 'data_preprocessor = dict(mean=[7.0])') == [7.0]
+
+
+def test_the_teacher_in_a_distillation_was_trained_on_its_own():
+    assert mean_for('teacher.') == [3.0]
+    assert mean_for('teacher.', 'model = dict(data_preprocessor=dict(mean=[1.0]))') is None
+
+
+@pytest.mark.parametrize('place', ['teacher', 'backbone'])
+def test_the_file_of_an_init_cfg_says_how_images_were_normalised(place, save):
+    config = classifier()
+    weights = MODELS.build(classifier()).state_dict()
+    recorded = 'data_preprocessor = dict(mean=[3.0, 4.0, 5.0], std=[2.0, 2.0, 2.0])'
+    path = save(dict(state_dict=weights, meta=dict(cfg=recorded)))
+    init_cfg = dict(type='Pretrained', checkpoint=path)
+    if place == 'backbone':
+        config['backbone']['init_cfg'] = dict(init_cfg, prefix='backbone.')
+    else:
+        config['init_cfg'] = init_cfg
+    model = amkd(teacher=config)
+    assert model.teacher_inputs.source == 'checkpoint'
+    images = torch.rand(2, 3, 4, 4) * 255
+    expected = (images - torch.tensor([3.0, 4.0, 5.0]).view(3, 1, 1)) / 2
+    torch.testing.assert_close(model.teacher_inputs(images), expected)
+
+
+def test_a_missing_file_of_an_init_cfg_is_named():
+    pretrained = dict(type='Pretrained', checkpoint='gone.pth')
+    with pytest.raises(FileNotFoundError, match='model.teacher.init_cfg.checkpoint: no such file'):
+        amkd(teacher=dict(classifier(), init_cfg=pretrained))

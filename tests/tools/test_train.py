@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -252,6 +253,17 @@ def test_resume_from_a_named_checkpoint_with_amp(folder, trained, tools, monkeyp
             ['config.py', '--cfg-options', 'model.teacher_ckpt=absent'],
             'model.teacher_ckpt',
         ),
+        (
+            'train',
+            ['config.py', '--cfg-options', 'model.teacher.init_cfg.type=Pretrained']
+            + ['model.teacher.init_cfg.checkpoint=absent'],
+            'model.teacher.init_cfg.checkpoint',
+        ),
+        (
+            'train',
+            ['config.py', '--cfg-options', 'model.teachers.one.ckpt_path=absent'],
+            'model.teachers.one.ckpt_path',
+        ),
         ('test', ['absent', 'config.py'], 'config'),
         ('test', ['config.py', 'absent'], 'checkpoint'),
     ],
@@ -294,12 +306,59 @@ def test_amp_refuses_other_wrappers(tools, monkeypatch, capsys):
 
 def test_auto_resume_without_checkpoint_keeps_load_from(tools, tmp_path):
     cfg = Config(dict(work_dir=str(tmp_path), load_from='pretrained.pth', resume=False))
-    tools['train'].set_resume(cfg, 'auto')
+    parser = tools['train'].build_parser('x')
+    tools['train'].set_resume(parser, cfg, 'auto')
     assert (cfg.load_from, cfg.resume) == ('pretrained.pth', False)
 
-    (tmp_path / 'last_checkpoint').write_text('epoch_1.pth')
-    tools['train'].set_resume(cfg, 'auto')
-    assert (cfg.load_from, cfg.resume) == (None, True)
+    torch.save({}, tmp_path / 'epoch_1.pth')
+    tools['train'].set_resume(parser, cfg, 'auto')
+    assert (cfg.load_from, cfg.resume) == (str(tmp_path / 'epoch_1.pth'), True)
+
+
+def test_resume_passes_over_a_damaged_checkpoint(folder, trained, tools, monkeypatch, capsys):
+    """As a full disk leaves it, in a folder that has moved since."""
+    shutil.copytree(folder / 'plain', folder / 'damaged')
+    newest = folder / 'damaged' / 'epoch_3.pth'
+    newest.write_bytes(newest.read_bytes()[:5000])
+    command = ['train.py', 'config.py', '--work-dir', 'damaged', '--resume']
+    call(tools['train'], folder, monkeypatch, *command)
+    assert 'from the newest whole checkpoint, epoch_2.pth' in capsys.readouterr().err
+    resumed, plain = (torch.load(folder / name / 'epoch_3.pth') for name in ('damaged', 'plain'))
+    for key, value in plain['state_dict'].items():
+        torch.testing.assert_close(resumed['state_dict'][key], value, msg=key)
+
+
+@pytest.mark.parametrize('name', ['train', 'test'])
+def test_a_damaged_checkpoint_is_an_error_of_a_line(
+    name, folder, trained, tools, monkeypatch, capsys
+):
+    (folder / 'empty.pth').write_bytes(b'')
+    options = {
+        'train': ['--work-dir', 'none', '--resume', 'empty.pth'],
+        'test': ['empty.pth', '--cfg-options', 'model.teacher_ckpt=gone.pth'],
+    }
+    with pytest.raises(SystemExit, match='2'):
+        call(tools[name], folder, monkeypatch, f'{name}.py', 'config.py', *options[name])
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.endswith("'empty.pth' does not load: the file is empty")
+
+
+def test_of_a_student_alone_the_teacher_is_missed(folder, trained, tools, monkeypatch, capsys):
+    weights = last_checkpoint(folder / 'plain')['state_dict']
+    prefix = 'architecture.'
+    student = {k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)}
+    torch.save(student, folder / 'student.pth')
+    command = ['test.py', 'config.py', 'student.pth', '--work-dir', 'student']
+    with pytest.raises(SystemExit, match='2'):
+        gone = ['--cfg-options', 'model.teacher_ckpt=gone.pth']
+        call(tools['test'], folder, monkeypatch, *command, *gone)
+    assert 'model.teacher_ckpt: no such file: gone.pth' in capsys.readouterr().err
+
+    call(tools['test'], folder, monkeypatch, *command)
+    (log,) = (folder / 'student').glob('*/*.log')
+    # The student is what it was in the distillation.
+    found = re.search(r' accuracy/top1: (\d+\.\d+)', log.read_text())[1]
+    assert found == last_accuracy(trained)
 
 
 @pytest.mark.slow

@@ -19,11 +19,13 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner, load_checkpoint, set_random_seed
+from mmengine.runner import Runner, set_random_seed
 from mmpretrain.registry import MODELS
 
 from amkd_mm.activation_checkpointing import disable_checkpointing
 from amkd_mm.attacks import BoundarySearch, BSSAttack, attack_names, build_attack
+from amkd_mm.checkpoint_files import read_checkpoint
+from amkd_mm.checkpoint_fit import choose
 from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks.boundary_sample_hook import sample_target
 from amkd_mm.pixel_space import PixelSpace
@@ -248,7 +250,12 @@ def main():
     # As the Runner does.
     model = {'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model}
     network = MODELS.build(model).to(device).eval()
-    load_checkpoint(network, args.checkpoint, map_location='cpu', strict=True)
+    try:
+        checkpoint = read_checkpoint('checkpoint', args.checkpoint)
+        weights = choose(checkpoint.get('state_dict', checkpoint), network).weights
+        network.load_state_dict(weights)
+    except (FileNotFoundError, ValueError, RuntimeError) as error:
+        parser.error(str(error))
     disable_checkpointing(network)
     space = PixelSpace(network.data_preprocessor)
 

@@ -22,12 +22,13 @@ from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, MODELS, init_default_scope
-from mmengine.runner import CheckpointLoader, set_random_seed
+from mmengine.runner import set_random_seed
 from mmrazor.utils import register_all_modules
 
 from amkd_mm.activation_checkpointing import disable_checkpointing
 from amkd_mm.attacks import AttackResult, BoundaryAttack
-from amkd_mm.checkpoint_files import exists
+from amkd_mm.checkpoint_files import exists, read_checkpoint
+from amkd_mm.checkpoint_fit import moved, without_wrapper
 from amkd_mm.classifiers import num_classes
 from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks import BoundarySampleHook
@@ -143,17 +144,12 @@ def weights_of(name, path, parts):
     Raises:
         ValueError: If the checkpoint does not load, or lacks a part.
     """
-    if not exists(path):
-        raise FileNotFoundError(f'{name}: no such file: {path}')
-    try:
-        checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-        weights = checkpoint.get('state_dict', checkpoint)
-    except Exception as error:  # An archive or an unpickler may fail in any way.
-        raise ValueError(f'{name}: {path} does not load: {error}') from error
+    checkpoint = read_checkpoint(name, path)
+    weights = without_wrapper(checkpoint.get('state_dict', checkpoint))
     found = {}
     for part in parts:
         prefix = f'{part}.'
-        found[part] = {k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)}
+        found[part] = moved(weights, prefix, '')
         if not found[part]:
             raise ValueError(
                 f'{name}: {path} has no key that begins with "{prefix}": give a checkpoint that '
