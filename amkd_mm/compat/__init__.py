@@ -9,6 +9,7 @@ from . import (
     configs,
     datasets,
     distillers,
+    engine,
     environment,
     networks,
     quantization,
@@ -30,5 +31,6 @@ def apply():
         datasets,
         validation,
         distillers,
+        engine,
     ):
         subject.apply()

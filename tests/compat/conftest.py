@@ -1,8 +1,13 @@
 """A distillation of two small networks on some Digits, for tests in a real Runner."""
 
+import amkd_mm  # noqa: F401
+
+# isort: split
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmpretrain.registry import DATASETS, MODELS
 from mmrazor.utils import register_all_modules
 
 IMAGES, BATCH = 40, 16
@@ -47,8 +52,27 @@ def recorded(recorder, **kwargs):
     )
 
 
+@pytest.fixture(scope='session')
+def teacher_checkpoint(tmp_path_factory):
+    """A teacher that knows the training images, so that there are samples at its boundary."""
+    register_all_modules(False)
+    torch.manual_seed(0)
+    teacher = MODELS.build(classifier(14))
+    items = list(DATASETS.build(loader('train')['dataset']))
+    images = (torch.stack([item['inputs'] for item in items]) - 78.0) / 96.0
+    samples = [item['data_samples'] for item in items]
+    optimizer = torch.optim.Adam(teacher.parameters(), lr=0.01)
+    for _ in range(40):
+        optimizer.zero_grad()
+        teacher(images, samples, mode='loss')['loss'].backward()
+        optimizer.step()
+    path = tmp_path_factory.mktemp('teacher') / 'teacher.pth'
+    torch.save(dict(state_dict=teacher.state_dict()), path)
+    return str(path)
+
+
 @pytest.fixture
-def make_runner(tmp_path):
+def make_runner(tmp_path, teacher_checkpoint):
     """Makes a Runner of a distillation with changes to its config, and with more hooks."""
 
     def make(changes=None, hooks=(), **options):
@@ -68,6 +92,7 @@ def make_runner(tmp_path):
                     ),
                     architecture=classifier(),
                     teacher=classifier(14),
+                    teacher_ckpt=teacher_checkpoint,
                     distiller=dict(
                         type='ConfigurableDistiller',
                         student_recorders=dict(logits=dict(type='Logits')),

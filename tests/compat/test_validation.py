@@ -73,7 +73,6 @@ def validated(make_runner, tmp_path):
     runner = make_runner(
         {
             'model.architecture.head.init_cfg': dict(type='Normal', layer='Linear', std=1.0),
-            'model.teacher.head.init_cfg': dict(type='Normal', layer='Linear', std=1.0),
         },
         val_evaluator=[
             dict(type='mmpretrain.Accuracy', topk=(1,)),
