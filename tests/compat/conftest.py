@@ -75,7 +75,7 @@ def teacher_checkpoint(tmp_path_factory):
 def make_runner(tmp_path, teacher_checkpoint):
     """Makes a Runner of a distillation with changes to its config, and with more hooks."""
 
-    def make(changes=None, hooks=(), **options):
+    def make(changes=None, hooks=(), compile=None, **options):
         register_all_modules(False)
         config = Config(
             dict(
@@ -131,6 +131,7 @@ def make_runner(tmp_path, teacher_checkpoint):
         )
         config.custom_hooks.extend(hooks)
         config.merge_from_dict({**(changes or {}), **options})
-        return Runner.from_cfg(config)
+        # Not `from_cfg`, which formats the config several times.
+        return Runner(**config, cfg=Config(dict(compile=compile)))
 
     return make
