@@ -6,6 +6,7 @@ no installed file, and each repair says which upstream symptom it removes. One f
 
 from . import (
     checkpoints,
+    compilation,
     configs,
     datasets,
     distillers,
@@ -32,5 +33,6 @@ def apply():
         validation,
         distillers,
         engine,
+        compilation,
     ):
         subject.apply()
