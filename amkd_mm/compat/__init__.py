@@ -6,9 +6,11 @@ no installed file, and each repair says which upstream symptom it removes. One f
 
 from . import (
     checkpoints,
+    compilation,
     configs,
     datasets,
     distillers,
+    engine,
     environment,
     loading,
     networks,
@@ -32,5 +34,7 @@ def apply():
         datasets,
         validation,
         distillers,
+        engine,
+        compilation,
     ):
         subject.apply()

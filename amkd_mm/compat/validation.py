@@ -1,35 +1,81 @@
 """MMRazor's validation of teacher and student."""
 
+import torch
+from mmengine.evaluator import DumpResults
+from mmengine.logging import print_log
+from mmengine.runner import autocast
+
 
 def apply():
     """Apply every repair of this file. Calling it again changes nothing."""
-    validate_once()
+    keep_the_teacher_from_hooks()
+    return_metrics_of_self_distillation()
 
 
-def validate_once():
-    """With ``EMAHook``, training goes on from averaged weights after each validation.
+def keep_the_teacher_from_hooks():
+    """``VisualizationHook`` draws the teacher's predictions as if they were the student's.
 
-    MMRazor 1.0.0: ``SingleTeacherDistillValLoop`` calls ``before_val_epoch`` before the student and
-    again before the teacher, and ``after_val_epoch`` once. The hook swaps weights at each of them.
+    MMRazor 1.0.0: ``SingleTeacherDistillValLoop`` calls the hooks in the teacher's pass as in the
+    student's, and ``before_val_epoch`` before each, though ``after_val_epoch`` once. ``EMAHook``,
+    which swaps weights at each of them, leaves the averaged ones in; the logger counts every batch
+    twice; ``DumpResults`` replaces the student's predictions by the teacher's. The loop returns no
+    metrics, either. Here hooks see the student's pass alone, and the metrics of both.
     """
     from mmrazor.engine import SingleTeacherDistillValLoop
 
-    upstream_run = SingleTeacherDistillValLoop.run
-    if upstream_run.__module__ == __name__:
-        return
+    SingleTeacherDistillValLoop.run = _run_both
+    SingleTeacherDistillValLoop.run_iter_teacher = _run_iter_teacher
 
-    def run(self):
-        call_hook, called = self.runner.call_hook, []
 
-        def call_once(name, **kwargs):
-            if name not in called or name != 'before_val_epoch':
-                call_hook(name, **kwargs)
-            called.append(name)
+def return_metrics_of_self_distillation():
+    """``runner.val()`` returns nothing with ``SelfDistillValLoop`` of MMRazor 1.0.0."""
+    from mmrazor.engine import SelfDistillValLoop
 
-        self.runner.call_hook = call_once
-        try:
-            upstream_run(self)
-        finally:
-            del self.runner.call_hook
+    SelfDistillValLoop.run = _run_self
 
-    SingleTeacherDistillValLoop.run = run
+
+def _run_both(self):
+    return _run(self, lambda metrics: {**metrics, **_with_prefix('teacher', _run_teacher(self))})
+
+
+def _run_self(self):
+    return _run(self, lambda metrics: _with_prefix('student', metrics))
+
+
+def _with_prefix(prefix, metrics):
+    return {f'{prefix}.{name}': value for name, value in metrics.items()}
+
+
+def _run(loop, finish):
+    """MMEngine's ``ValLoop.run``, but that ``finish`` makes metrics of those of the student."""
+    loop.runner.call_hook('before_val')
+    loop.runner.call_hook('before_val_epoch')
+    loop.runner.model.eval()
+    for idx, data_batch in enumerate(loop.dataloader):
+        loop.run_iter(idx, data_batch)
+    metrics = finish(loop.evaluator.evaluate(len(loop.dataloader.dataset)))
+    loop.runner.call_hook('after_val_epoch', metrics=metrics)
+    loop.runner.call_hook('after_val')
+    return metrics
+
+
+def _run_teacher(loop):
+    """Metrics of the teacher. Files of predictions are the student's alone."""
+    # Without hooks nothing else tells that the validation goes on.
+    print_log('Validating the teacher', logger='current')
+    metrics = loop.evaluator.metrics
+    loop.evaluator.metrics = [one for one in metrics if not isinstance(one, DumpResults)]
+    try:
+        for idx, data_batch in enumerate(loop.dataloader):
+            loop.run_iter_teacher(idx, data_batch)
+        return loop.evaluator.evaluate(len(loop.dataloader.dataset))
+    finally:
+        loop.evaluator.metrics = metrics
+
+
+@torch.no_grad()
+def _run_iter_teacher(self, idx, data_batch):
+    """Predict and judge a batch, without hooks."""
+    with autocast(enabled=self.fp16):
+        outputs = self.teacher.val_step(data_batch)
+    self.evaluator.process(data_samples=outputs, data_batch=data_batch)
