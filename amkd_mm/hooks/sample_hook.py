@@ -20,7 +20,7 @@ from ..classifiers import num_classes, to_logits
 from ..fast_teacher import FastTeacher
 from ..image_batches import read_batch
 from ..pixel_space import PixelSpace
-from .training_span import Moment, check_moment, require_epochs, resolve
+from .training_span import Moment, check_moment, check_unit, now_and_total, resolve
 
 
 class Samples(NamedTuple):
@@ -55,8 +55,8 @@ class SampleHook(Hook):
             to 0.
         end (int | float): Epoch from which there are none; a float is a share. Defaults to 1.0.
         interval (int): Iterations from one batch with samples to the next. Defaults to 1.
-        by_epoch (bool): Whether ``begin`` and ``end`` count epochs or iterations. Defaults to
-            True.
+        by_epoch (bool): Whether ``begin`` and ``end`` count epochs or iterations, if they are
+            ints. Shares are those of a training by epochs or by iterations. Defaults to True.
         amp (bool): Whether the samples are made in the mixed precision of the training
             (``--amp``), too. Defaults to False.
 
@@ -125,11 +125,7 @@ class SampleHook(Hook):
                 '`data_preprocessor.batch_augments=None`, which leaves out Mixup and CutMix, also '
                 'those in the `train_cfg` of `model.architecture`'
             )
-        if self.by_epoch and (self.begin, self.end) != (0, 1):
-            require_epochs(
-                runner,
-                f'{self.name}: `begin` and `end` count epochs unless `by_epoch=False` is set',
-            )
+        check_unit(self.name, runner, self.by_epoch, begin=self.begin, end=self.end)
         self.algorithm = model
         self.teacher, self.student = model.teacher, model.student
         self.ask_teacher = partial(ask, self.teacher)
@@ -221,10 +217,7 @@ class SampleHook(Hook):
         # MMRazor's StopDistillHook sets it.
         if getattr(self.algorithm, 'distillation_stopped', False):
             return False
-        if self.by_epoch:
-            now, total = runner.epoch, runner.max_epochs
-        else:
-            now, total = runner.iter, runner.max_iters
+        now, total = now_and_total(runner, self.by_epoch)
         return resolve(self.begin, total) <= now < resolve(self.end, total)
 
     def read(self, data_batch: dict) -> tuple[Tensor, Tensor]:
