@@ -1,4 +1,4 @@
-"""Every training image has one number, under each wrapper; images are told apart by their pixels."""
+"""Every training image has one number, under each wrapper; the pixels tell images apart."""
 
 import multiprocessing
 
@@ -255,7 +255,9 @@ def train(tmp_path, dataset, size, by_epoch=True):
             type='SingleTeacherDistill',
             architecture=network(),
             teacher=network(),
-            data_preprocessor=dict(type='mmpretrain.ClsDataPreprocessor', mean=[128.0] * 3, std=[64.0] * 3),
+            data_preprocessor=dict(
+                type='mmpretrain.ClsDataPreprocessor', mean=[128.0] * 3, std=[64.0] * 3
+            ),
             distiller=distiller,
         ),
         work_dir=str(tmp_path),

@@ -10,6 +10,7 @@ from . import (
     datasets,
     distillers,
     environment,
+    hooks,
     networks,
     quantization,
     recording,
@@ -29,6 +30,7 @@ def apply():
         networks,
         datasets,
         validation,
+        hooks,
         distillers,
     ):
         subject.apply()

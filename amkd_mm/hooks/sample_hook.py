@@ -20,6 +20,7 @@ from ..classifiers import num_classes, to_logits
 from ..fast_teacher import FastTeacher
 from ..image_batches import read_batch
 from ..pixel_space import PixelSpace
+from .log_order import keep_log_order
 from .training_span import Moment, check_moment, check_unit, now_and_total, resolve
 
 
@@ -187,6 +188,8 @@ class SampleHook(Hook):
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Take the samples out again, if nothing has preprocessed the batch."""
         self.restore()
+        # The losses of this step are in it by now, and the logger comes after this hook.
+        keep_log_order(runner.message_hub)
 
     def restore(self) -> None:
         """Make the batch what it was."""

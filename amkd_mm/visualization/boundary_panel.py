@@ -51,7 +51,8 @@ def draw_boundary_panel(
     images, moved = np.asarray(images, dtype=float), np.asarray(moved, dtype=float)
     difference = np.nan_to_num(moved - images, posinf=0, neginf=0)
     # One factor for all columns, so that they can be compared. Grey is no change.
-    gain = 127 / max(np.abs(difference).max(), 1e-6)
+    largest = np.abs(difference).max()
+    gain = 127 / largest if largest > 1e-6 else 1
     lengths = np.linalg.norm(difference.reshape(len(images), -1), axis=1)
     (images, note), (moved, _), (difference, _) = map(as_colours, (images, moved, difference))
     number = len(images)
@@ -61,8 +62,8 @@ def draw_boundary_panel(
     figure = Figure(figsize=(width, sum(heights) + 2.2), layout='constrained')
     axes = figure.subplots(len(ROWS), number, squeeze=False, height_ratios=heights)
 
-    def name_of(c: int) -> str:
-        return str(c) if class_names is None else short_name(class_names[c])
+    def name_of(c: int, length: int = 14) -> str:
+        return str(c) if class_names is None else short_name(class_names[c], length)
 
     for column in range(number):
         classes = bases[column], targets[column]
@@ -78,7 +79,7 @@ def draw_boundary_panel(
             rows = {name: np.asarray(found[name][column], dtype=float) for name in found}
             shown = [*classes, *strongest_other(list(rows.values()), classes)]
             values = {name: row[shown] for name, row in rows.items()}
-            draw_bars(axis, values, [name_of(c) for c in shown])
+            draw_bars(axis, values, [name_of(c, 8) for c in shown])
 
     for axis, name in zip(
         axes[:, 0],
@@ -94,9 +95,12 @@ def draw_boundary_panel(
         axis.set_ylabel(name, fontsize=9)
     figure.suptitle(f'{title}\n({note})' if note else title, fontsize=11)
     handles = axes[1, 0].containers
+    classes_shown = 'the base class and the target class'
+    if len(axes[1, 0].get_xticks()) > 2:
+        classes_shown = 'the base class, the target class and the most probable other class'
     figure.legend(
         handles=handles,
-        title='probability of the base class, the target class, and the most probable other class',
+        title=f'probability of {classes_shown}',
         title_fontsize=8,
         loc='outside lower center',
         ncols=len(handles),
@@ -120,7 +124,7 @@ def strongest_other(rows: Sequence[np.ndarray], classes: Sequence[int]) -> list[
     Returns:
         list[int]: One class; none if there are but two.
     """
-    highest = np.nan_to_num(np.max(rows, axis=0), nan=0.0)
+    highest = np.nan_to_num(rows).max(axis=0)
     highest[list(classes)] = -1
     best = int(highest.argmax())
     return [best] if highest[best] >= 0 else []
@@ -142,7 +146,7 @@ def draw_bars(axis: Axes, values: dict[str, np.ndarray], names: Sequence[str]) -
         colour = COLOURS[index % len(COLOURS)]
         bars = axis.bar(places + offset, probabilities, width, color=colour, label=network)
         axis.bar_label(bars, fmt='%.2f', fontsize=6, padding=1)
-    axis.set_xticks(places, names, fontsize=7)
+    axis.set_xticks(places, names, fontsize=6.5)
     axis.set_xlim(-0.55, len(names) - 0.45)
     axis.set_ylim(0, 1.3)  # Room for the numbers
     axis.set_yticks([0, 0.5, 1])

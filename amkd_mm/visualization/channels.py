@@ -7,10 +7,10 @@ def as_colours(images: np.ndarray) -> tuple[np.ndarray, str]:
     """Choose the channels that are shown.
 
     Args:
-        images (ndarray): (N, H, W, C), C at least 1, in any unit.
+        images (ndarray): (..., H, W, C), C at least 1, in any unit.
 
     Returns:
-        tuple: RGB, (N, H, W, 3), and what has to be said about it. One channel is grey, three are
+        tuple: RGB, (..., H, W, 3), and what has to be said about it. One channel is grey, three are
         red, green and blue. Of two the first is shown in grey, of more the first three, which the
         text says; otherwise it is empty.
     """
