@@ -7,6 +7,7 @@ file that holds them all and says how to read them.
 """
 
 import argparse
+import os
 import os.path as osp
 from copy import deepcopy
 from pathlib import Path
@@ -430,6 +431,15 @@ def study(cfg, args):
     return facts, notes, figures
 
 
+def check_folder(out):
+    """Raise ``OSError`` if the pictures could not be written into a folder, which may not exist."""
+    found = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not (found.is_dir() and os.access(found, os.W_OK)):
+        raise OSError(
+            f'--out: no pictures can be written to {out}: {found} is no folder to write to'
+        )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config of the distillation')
@@ -460,12 +470,14 @@ def main():
     try:
         cfg = read_config(args)
         init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+        name = Path(args.config).stem
+        out = args.out or Path('work_dirs') / name / 'boundary_pictures'
+        # Before the work, which would be for nothing.
+        check_folder(out)
         facts, notes, figures = study(cfg, args)
     except (OSError, KeyError, TypeError, ValueError) as error:
         parser.error(str(error))
 
-    name = Path(args.config).stem
-    out = args.out or Path('work_dirs') / name / 'boundary_pictures'
     out.mkdir(parents=True, exist_ok=True)
     pictures = []
     for file, (title, figure, text) in figures.items():
