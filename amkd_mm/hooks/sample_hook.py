@@ -55,7 +55,8 @@ class SampleHook(Hook):
         begin (int | float): First epoch with samples; a float is a share of the training. Defaults
             to 0.
         end (int | float): Epoch from which there are none; a float is a share. Defaults to 1.0.
-        interval (int): Iterations from one batch with samples to the next. Defaults to 1.
+        interval (int): Iterations from one batch with samples to the next. In between, the log
+            repeats what there was to say of the last one. Defaults to 1.
         by_epoch (bool): Whether ``begin`` and ``end`` count epochs or iterations, if they are
             ints. Shares are those of a training by epochs or by iterations. Defaults to True.
         amp (bool): Whether the samples are made in the mixed precision of the training
