@@ -89,8 +89,11 @@ def report(work_dir, settings, runs):
     """Write tables and pictures; returns the table."""
     text = write_tables(work_dir, summarise(settings, runs), runs)
     if any(run.status == 'complete' for run in runs):
-        draw_bars(settings, runs).savefig(work_dir / 'accuracy.png', dpi=150)
-        draw_curves(settings, runs).savefig(work_dir / 'curves.png', dpi=150)
+        for name, draw in (('accuracy.png', draw_bars), ('curves.png', draw_curves)):
+            try:
+                draw(settings, runs).savefig(work_dir / name, dpi=150)
+            except Exception as error:  # The runs to come are worth more than a picture.
+                print(f'{name} could not be drawn: {type(error).__name__}: {error}', flush=True)
     return text
 
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.evaluator import BaseMetric
 from mmpretrain.registry import METRICS
 from torch import Tensor
+
+from .sparing_metric import SparingMetric
 
 
 def calibration_error(confidences: Tensor, correct: Tensor, num_bins: int = 15) -> float:
@@ -33,7 +34,7 @@ def calibration_error(confidences: Tensor, correct: Tensor, num_bins: int = 15) 
 
 
 @METRICS.register_module()
-class ExpectedCalibrationError(BaseMetric):
+class ExpectedCalibrationError(SparingMetric):
     """Expected calibration error (Guo et al., ICML 2017), in percent.
 
     Gives ``calibration/ece``, 0 where confidences say how often the network is right. It needs the
@@ -48,7 +49,8 @@ class ExpectedCalibrationError(BaseMetric):
     Raises:
         ValueError: If ``num_bins`` is below 1, or a score is not a probability.
         KeyError: If the network predicts labels without scores.
-        TypeError: If an image has not just one label.
+        TypeError: If an image has not just one label. In a training, batches with such images are
+            left out instead, with one warning.
     """
 
     default_prefix = 'calibration'
@@ -63,22 +65,27 @@ class ExpectedCalibrationError(BaseMetric):
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep confidence and correctness of each prediction."""
-        for sample in data_samples:
-            if 'pred_score' not in sample:
-                raise KeyError('ExpectedCalibrationError needs `pred_score` in the predictions')
-            if sample['gt_label'].numel() != 1:
-                raise TypeError(
-                    'ExpectedCalibrationError needs single-label samples, one `gt_label` each'
-                )
-            confidence, predicted = sample['pred_score'].float().max(0)
-            # NaN fails every comparison. Rounding may make the sum of two probabilities exceed 1.
-            if not 0 <= confidence <= 1 + 1e-4:
-                raise ValueError(
-                    'ExpectedCalibrationError needs probabilities as `pred_score`, but found a '
-                    f'score of {float(confidence):g}'
-                )
-            correct = predicted == sample['gt_label'].to(predicted.device).item()
-            self.results.append((confidence.clamp(max=1).item(), bool(correct)))
+        with self.sparing():
+            self.results.extend([self.judge(sample) for sample in data_samples])
+
+    @staticmethod
+    def judge(sample: dict) -> tuple[float, bool]:
+        """Confidence and correctness of a prediction."""
+        if 'pred_score' not in sample:
+            raise KeyError('ExpectedCalibrationError needs `pred_score` in the predictions')
+        if sample['gt_label'].numel() != 1:
+            raise TypeError(
+                'ExpectedCalibrationError needs single-label samples, one `gt_label` each'
+            )
+        confidence, predicted = sample['pred_score'].float().max(0)
+        # NaN fails every comparison. Rounding may make the sum of two probabilities exceed 1.
+        if not 0 <= confidence <= 1 + 1e-4:
+            raise ValueError(
+                'ExpectedCalibrationError needs probabilities as `pred_score`, but found a '
+                f'score of {float(confidence):g}'
+            )
+        correct = predicted == sample['gt_label'].to(predicted.device).item()
+        return confidence.clamp(max=1).item(), bool(correct)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """The error over all predictions."""

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from mmengine.dist import get_dist_info
-from mmengine.evaluator import BaseMetric
 from torch import Tensor, nn
 
 from ..activation_checkpointing import without_checkpointing
@@ -16,9 +15,10 @@ from ..attacks.base import Bounds, Model
 from ..hooks.sample_hook import ask
 from ..image_batches import read_batch
 from ..pixel_space import PixelSpace
+from .sparing_metric import SparingMetric
 
 
-class PairMetric(BaseMetric):
+class PairMetric(SparingMetric):
     """Asks student and teacher about some of the images that are evaluated.
 
     A metric sees predictions and batches, but no network. ``MetricAlgorithmHook``, which the
@@ -40,8 +40,9 @@ class PairMetric(BaseMetric):
     Raises:
         KeyError: If there is no such attack.
         ValueError: If ``num_samples`` is below 1.
-        TypeError: If the model has no teacher and student, nothing gives it to the metric, or the
-            images are not as MMPretrain's datasets and preprocessors give them.
+        TypeError: If the model has no teacher and student, nothing gives it to the metric, or, in
+            a test, the images are not as MMPretrain's datasets and preprocessors give them. In a
+            training, images on which the metric fails are left out, with one warning.
     """
 
     def __init__(self, num_samples: int = 1000, attack: dict | None = None, **kwargs: Any) -> None:
@@ -52,11 +53,6 @@ class PairMetric(BaseMetric):
         self.attack = build_attack(attack or dict(type='BoundarySearch'))
         self._algorithm: nn.Module | None = None
         self._was_given = False
-
-    @property
-    def name(self) -> str:
-        """For messages."""
-        return type(self).__name__
 
     @abstractmethod
     def compare(
@@ -111,9 +107,10 @@ class PairMetric(BaseMetric):
         # One of each image: processes put theirs together in turn, and drop None.
         found: list[tuple] = [()] * number
         if rows:
-            compared = self._compare_rows(data_batch, rows)
-            for row, result in zip(rows, compared, strict=True):
-                found[row] = result
+            with self.sparing():
+                compared = self._compare_rows(data_batch, rows)
+                for row, result in zip(rows, compared, strict=True):
+                    found[row] = result
         self.results.extend(found)
 
     def _compare_rows(self, data_batch: dict, rows: list[int]) -> list[tuple]:

@@ -1,8 +1,14 @@
 """BoundaryVisualizationHook: pictures of the boundary samples that a training is fed."""
 
+import logging
+from collections.abc import Callable
+from functools import partial
+
 import torch
+from matplotlib.figure import Figure
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmrazor.registry import HOOKS
 
@@ -11,7 +17,7 @@ from ..pixel_space import PixelSpace
 from ..visualization import draw_boundary_panel, draw_notice, render
 from .boundary_sample_hook import BoundarySampleHook
 from .sample_hook import ask, evaluation_mode
-from .training_span import require_epochs
+from .training_span import check_unit, now_and_total
 
 
 @HOOKS.register_module()
@@ -21,28 +27,38 @@ class BoundaryVisualizationHook(Hook):
     Below the samples stand the probabilities of teacher and student for the base and the target
     class. The samples are those that ``BoundarySampleHook`` appended to the first batch of the
     epoch that has any; if none of an epoch's images could be moved, the picture says so. There is
-    no picture of an epoch in which ``BoundarySampleHook`` has nothing to do.
+    no picture of an epoch in which ``BoundarySampleHook`` has nothing to do. By iterations, it is
+    the first batch from every ``interval``-th iteration on.
 
     Pictures go to the back ends of the Runner's visualizer, by the name ``boundary_samples`` and
-    with the epoch, from 1, as the step: a file below ``vis_data/vis_image``, TensorBoard, WandB.
-    Greyscale images become grey, others have the order of channels that the network gets. The
-    training is not changed: the networks are asked once more, in evaluation mode, without
-    gradients and random numbers. Only the first process draws.
+    with the epoch or iteration, from 1, as the step: a file below ``vis_data/vis_image``,
+    TensorBoard, WandB. Greyscale images become grey, others have the order of channels that the
+    network gets. The training is not changed: the networks are asked once more, in evaluation
+    mode, without gradients and random numbers. Only the first process draws. A picture that fails
+    is left out, and so are all after it, with one warning.
 
     Args:
         enable (bool): Whether to draw. Defaults to False.
-        interval (int): Epochs from one picture to the next, at least 1. Defaults to 1.
+        interval (int): Epochs or iterations from one picture to the next, at least 1. Defaults to
+            1.
         num_samples (int): Most samples in a picture, at least 1. Defaults to 6.
+        by_epoch (bool): Whether ``interval`` counts epochs or iterations. Defaults to True.
 
     Raises:
         ValueError: If an argument is out of its range; if it is enabled, also if the training
-            counts iterations, or has no ``BoundarySampleHook``.
+            has no ``BoundarySampleHook``, or no epochs although ``interval`` counts them.
     """
 
     # After the hooks that append samples.
     priority = 'LOW'
 
-    def __init__(self, enable: bool = False, interval: int = 1, num_samples: int = 6) -> None:
+    def __init__(
+        self,
+        enable: bool = False,
+        interval: int = 1,
+        num_samples: int = 6,
+        by_epoch: bool = True,
+    ) -> None:
         if interval < 1 or num_samples < 1:
             raise ValueError(
                 'BoundaryVisualizationHook: interval and num_samples must be at least 1, not '
@@ -51,13 +67,14 @@ class BoundaryVisualizationHook(Hook):
         self.enable = enable
         self.interval = interval
         self.num_samples = num_samples
+        self.by_epoch = by_epoch
         self._is_due = self._was_active = False
 
     def before_train(self, runner) -> None:
         """Find what makes the samples."""
         if not self.enable:
             return
-        require_epochs(runner, 'BoundaryVisualizationHook counts epochs')
+        check_unit('BoundaryVisualizationHook', runner, self.by_epoch, interval=self.interval)
         self._producers = [hook for hook in runner.hooks if isinstance(hook, BoundarySampleHook)]
         if not self._producers:
             raise ValueError(
@@ -67,12 +84,15 @@ class BoundaryVisualizationHook(Hook):
             )
 
     def before_train_epoch(self, runner) -> None:
-        """Begin to wait for samples."""
-        self._is_due = self.enable and self.every_n_epochs(runner, self.interval)
-        self._was_active = False
+        """Begin to wait for samples of this epoch."""
+        if self.by_epoch:
+            self.begin(runner, self.every_n_epochs(runner, self.interval))
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        """Draw the samples of this batch, if there are any and the epoch has no picture yet."""
+        """Draw the samples of this batch, if there are any and a picture is due."""
+        if not self.by_epoch and self.every_n_train_iters(runner, self.interval):
+            self.end(runner)
+            self.begin(runner, True)
         if not self._is_due:
             return
         self._was_active |= any(hook.is_active(runner) for hook in self._producers)
@@ -84,15 +104,33 @@ class BoundaryVisualizationHook(Hook):
         ]
         if rows:
             self._is_due = False
-            self.draw(runner, data_batch, rows[: self.num_samples])
+            self.add(runner, partial(self.draw, runner, data_batch, rows[: self.num_samples]))
 
     def after_train_epoch(self, runner) -> None:
-        """Say that no sample could be moved."""
-        if self._is_due and self._was_active:
-            self.draw_nothing(runner)
+        """Say that no sample of this epoch could be moved."""
+        if self.by_epoch:
+            self.end(runner)
 
-    @master_only
-    def draw(self, runner, data_batch: dict, rows: list[int]) -> None:
+    def after_train(self, runner) -> None:
+        """Say that no sample of the last iterations could be moved."""
+        self.end(runner)
+
+    def begin(self, runner, is_due: bool) -> None:
+        """Begin to wait for samples, if a picture is due."""
+        self._is_due = self.enable and is_due
+        self._was_active = False
+        now, total = now_and_total(runner, self.by_epoch)
+        self._step = now + 1
+        self._moment = f'{"epoch" if self.by_epoch else "iteration"} {self._step} of {total}'
+
+    def end(self, runner) -> None:
+        """Say that no sample could be moved, if one was waited for."""
+        if self._is_due and self._was_active:
+            self._is_due = False
+            text = "No sample could be moved to the teacher's decision boundary."
+            self.add(runner, partial(draw_notice, f'Boundary samples, {self._moment}', text))
+
+    def draw(self, runner, data_batch: dict, rows: list[int]) -> Figure:
         """Draw some rows of a batch."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         space = PixelSpace(model.data_preprocessor)
@@ -114,33 +152,32 @@ class BoundaryVisualizationHook(Hook):
                         for name, network in networks.items()
                     }
                 )
-                colours = space.swap(pixels).cpu().permute(0, 2, 3, 1)
-                pictures.append(colours.expand(*colours.shape[:3], 3).numpy())
+                pictures.append(space.swap(pixels).cpu().permute(0, 2, 3, 1).numpy())
         names = (runner.visualizer.dataset_meta or {}).get('classes')
         if names is not None and len(names) != probabilities[0]['teacher'].shape[1]:
             names = None
-        figure = draw_boundary_panel(
+        moment = self._moment
+        if self.by_epoch:
+            moment += f', iteration {runner.iter + 1}'
+        return draw_boundary_panel(
             *pictures,
             [int(sample.gt_label) for sample in samples],
             [sample.boundary_target for sample in samples],
             *probabilities,
             names,
-            title=f'Boundary samples, {self.moment(runner)}, iteration {runner.iter + 1}',
+            title=f'Boundary samples, {moment}',
         )
-        self.add(runner, render(figure))
 
     @master_only
-    def draw_nothing(self, runner) -> None:
-        """Draw that there is nothing to draw."""
-        text = "No sample could be moved to the teacher's decision boundary."
-        self.add(runner, render(draw_notice(f'Boundary samples, {self.moment(runner)}', text)))
-
-    @staticmethod
-    def moment(runner) -> str:
-        """For titles."""
-        return f'epoch {runner.epoch + 1} of {runner.max_epochs}'
-
-    @staticmethod
-    def add(runner, image) -> None:
-        """Hand an image, RGB, to the visualizer's back ends."""
-        runner.visualizer.add_image('boundary_samples', image, step=runner.epoch + 1)
+    def add(self, runner, draw: Callable[[], Figure]) -> None:
+        """Hand a picture to the visualizer's back ends; no failure ends the training."""
+        try:
+            runner.visualizer.add_image('boundary_samples', render(draw()), step=self._step)
+        except Exception as error:
+            self.enable = False
+            print_log(
+                'BoundaryVisualizationHook draws no more pictures, because one failed: '
+                f'{type(error).__name__}: {error}',
+                logger='current',
+                level=logging.WARNING,
+            )

@@ -1,4 +1,4 @@
-"""LossWeightScheduleHook: distillation loss weights that change over the epochs."""
+"""LossWeightScheduleHook: distillation loss weights that change over the training."""
 
 import math
 from collections.abc import Sequence
@@ -7,17 +7,17 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmrazor.registry import HOOKS
 
-from .training_span import Moment, check_moment, require_epochs, resolve
+from .training_span import Moment, check_moment, check_unit, now_and_total, resolve
 
 POLICIES = ('constant', 'linear', 'cosine', 'step')
 
 
 @HOOKS.register_module()
 class LossWeightScheduleHook(Hook):
-    """Sets ``loss_weight`` of one distillation loss at the start of every epoch (ours).
+    """Sets ``loss_weight`` of one distillation loss, for every epoch or every iteration (ours).
 
     Works with every MMRazor loss that has a ``loss_weight``. The weight is a function of the
-    epoch alone, so a resumed run continues where it stopped. It is logged as
+    epoch or the iteration alone, so a resumed run continues where it stopped. It is logged as
     ``weight/<loss>``.
 
     Args:
@@ -35,10 +35,13 @@ class LossWeightScheduleHook(Hook):
             to 1.0, the end of the training.
         milestones (Sequence[int | float], optional): Epochs, or shares, of ``'step'``.
         gamma (float): Factor of ``'step'``. Defaults to 0.1.
+        by_epoch (bool): Whether the weight changes from epoch to epoch, and ints count epochs; or
+            from iteration to iteration. A training by iterations, in which shares mean the same,
+            changes it from iteration to iteration. Defaults to True.
 
     Raises:
         ValueError: If a policy is unknown or lacks an argument, if the model has no such loss or
-            the loss has no ``loss_weight``, or if the training counts iterations.
+            the loss has no ``loss_weight``, or if ints count epochs of a training by iterations.
 
     Examples:
         The weights of BSS (Heo et al., AAAI 2019), 4 to 1 on clean samples and 2 to 0 at three
@@ -62,6 +65,7 @@ class LossWeightScheduleHook(Hook):
         end: Moment = 1.0,
         milestones: Sequence[Moment] | None = None,
         gamma: float = 0.1,
+        by_epoch: bool = True,
     ) -> None:
         if policy not in POLICIES:
             raise ValueError(f'policy must be one of {POLICIES}, not {policy!r}')
@@ -77,18 +81,19 @@ class LossWeightScheduleHook(Hook):
         self.end = check_moment('end', end)
         self.milestones = [check_moment('milestones', m) for m in milestones or ()]
         self.gamma = gamma
+        self.by_epoch = by_epoch
 
-    def weight(self, epoch: int, max_epochs: int) -> float:
-        """Weight during the epoch, counted from 0."""
-        begin, end = resolve(self.begin, max_epochs), resolve(self.end, max_epochs)
-        if epoch >= end and self.stop is not None:
+    def weight(self, now: int, total: int) -> float:
+        """Weight during an epoch or iteration, counted from 0, of so many."""
+        begin, end = resolve(self.begin, total), resolve(self.end, total)
+        if now >= end and self.stop is not None:
             return self.stop
         if self.policy == 'step':
-            passed = sum(epoch >= resolve(m, max_epochs) for m in self.milestones)
+            passed = sum(now >= resolve(m, total) for m in self.milestones)
             return self.start * self.gamma**passed
-        if self.policy == 'constant' or epoch <= begin:
+        if self.policy == 'constant' or now <= begin:
             return self.start
-        share = min((epoch - begin) / (end - begin), 1.0)
+        share = min((now - begin) / (end - begin), 1.0)
         if self.policy == 'cosine':
             share = (1 - math.cos(math.pi * share)) / 2
         return self.start + (self.stop - self.start) * share
@@ -105,12 +110,16 @@ class LossWeightScheduleHook(Hook):
                 f'losses that can be scheduled: {names}'
             )
         self._module = losses[self.loss]
-        require_epochs(runner, f'LossWeightScheduleHook of {self.loss!r} counts epochs')
-
-    def before_train_epoch(self, runner) -> None:
-        """Set the weight."""
-        self._module.loss_weight = self.weight(runner.epoch, runner.max_epochs)
+        check_unit(
+            f'LossWeightScheduleHook of {self.loss!r}',
+            runner,
+            self.by_epoch,
+            begin=self.begin,
+            end=self.end,
+            **{f'milestones[{index}]': moment for index, moment in enumerate(self.milestones)},
+        )
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        """Log the weight."""
+        """Set the weight and log it."""
+        self._module.loss_weight = self.weight(*now_and_total(runner, self.by_epoch))
         runner.message_hub.update_scalar(f'train/weight/{self.loss}', self._module.loss_weight)

@@ -20,7 +20,8 @@ from ..classifiers import num_classes, to_logits
 from ..fast_teacher import FastTeacher
 from ..image_batches import read_batch
 from ..pixel_space import PixelSpace
-from .training_span import Moment, check_moment, require_epochs, resolve
+from .log_order import keep_log_order
+from .training_span import Moment, check_moment, check_unit, now_and_total, resolve
 
 
 class Samples(NamedTuple):
@@ -54,9 +55,10 @@ class SampleHook(Hook):
         begin (int | float): First epoch with samples; a float is a share of the training. Defaults
             to 0.
         end (int | float): Epoch from which there are none; a float is a share. Defaults to 1.0.
-        interval (int): Iterations from one batch with samples to the next. Defaults to 1.
-        by_epoch (bool): Whether ``begin`` and ``end`` count epochs or iterations. Defaults to
-            True.
+        interval (int): Iterations from one batch with samples to the next. In between, the log
+            repeats what there was to say of the last one. Defaults to 1.
+        by_epoch (bool): Whether ``begin`` and ``end`` count epochs or iterations, if they are
+            ints. Shares are those of a training by epochs or by iterations. Defaults to True.
         amp (bool): Whether the samples are made in the mixed precision of the training
             (``--amp``), too. Defaults to False.
 
@@ -125,11 +127,7 @@ class SampleHook(Hook):
                 '`data_preprocessor.batch_augments=None`, which leaves out Mixup and CutMix, also '
                 'those in the `train_cfg` of `model.architecture`'
             )
-        if self.by_epoch and (self.begin, self.end) != (0, 1):
-            require_epochs(
-                runner,
-                f'{self.name}: `begin` and `end` count epochs unless `by_epoch=False` is set',
-            )
+        check_unit(self.name, runner, self.by_epoch, begin=self.begin, end=self.end)
         self.algorithm = model
         self.teacher, self.student = model.teacher, model.student
         self.ask_teacher = partial(ask, self.teacher)
@@ -191,6 +189,8 @@ class SampleHook(Hook):
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Take the samples out again, if nothing has preprocessed the batch."""
         self.restore()
+        # The losses of this step are in it by now, and the logger comes after this hook.
+        keep_log_order(runner.message_hub)
 
     def restore(self) -> None:
         """Make the batch what it was."""
@@ -221,10 +221,7 @@ class SampleHook(Hook):
         # MMRazor's StopDistillHook sets it.
         if getattr(self.algorithm, 'distillation_stopped', False):
             return False
-        if self.by_epoch:
-            now, total = runner.epoch, runner.max_epochs
-        else:
-            now, total = runner.iter, runner.max_iters
+        now, total = now_and_total(runner, self.by_epoch)
         return resolve(self.begin, total) <= now < resolve(self.end, total)
 
     def read(self, data_batch: dict) -> tuple[Tensor, Tensor]:

@@ -28,6 +28,12 @@ def colour_classes(classes: Iterable[int]) -> dict[int, str]:
     return {c: own.get(c, OTHER_COLOUR) for c in classes}
 
 
-def short_name(name: str, length: int = 14) -> str:
+def plain(text: object) -> str:
+    """A text that matplotlib draws as it is: on one line, and its ``$`` are no formula's."""
+    return ' '.join(str(text).split()).replace('$', r'\$')
+
+
+def short_name(name: object, length: int = 14) -> str:
     """The name, cut to ``length`` characters; ImageNet's list all synonyms."""
-    return name if len(name) <= length else name[: length - 1].rstrip(' ,') + '…'
+    name = ' '.join(str(name).split())
+    return plain(name if len(name) <= length else name[: length - 1].rstrip(' ,') + '…')

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from .class_style import OTHER, OTHER_COLOUR, colour_classes, short_name
+from .class_style import OTHER, OTHER_COLOUR, colour_classes, plain, short_name
 from .input_plane import PlaneRegions
 
 # Of the three images.
@@ -73,9 +73,10 @@ def draw_decision_regions(
         reference = plane.regions.classes[names[0]]
         for axes, name in zip(row, names, strict=True):
             found = plane.regions.classes[name]
-            text = name
+            text = plain(name)
             if name != names[0]:
-                text += f'\nagrees with the {names[0]} on {agreement(found, reference):.0%} of it'
+                share = agreement(found, reference)
+                text += f'\nagrees with the {plain(names[0])} on {share:.0%} of it'
             draw_plane(axes, plane, found, colours)
             axes.set_title(text, fontsize=10)
             axes.set_xlabel(unit, fontsize=9)

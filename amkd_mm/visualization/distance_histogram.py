@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from .class_style import plain
 from .colours import COLOURS
 
 BINS = 30
@@ -27,10 +28,10 @@ def draw_distances(distances: dict[str, np.ndarray], unit: str = '') -> Figure:
         for index, (name, values) in enumerate(distances.items()):
             colour, line = COLOURS[index % len(COLOURS)], '-' if index % 2 == 0 else '--'
             if not len(values):
-                axes.plot([], [], color=colour, linestyle=line, label=f'{name}: no sample')
+                axes.plot([], [], color=colour, linestyle=line, label=f'{plain(name)}: no sample')
                 continue
             median = float(np.median(values))
-            label = f'{name}: {len(values)} samples, median {median:.3g}'
+            label = f'{plain(name)}: {len(values)} samples, median {median:.3g}'
             style = dict(color=colour, linestyle=line, label=label)
             axes.hist(values, bins, histtype='stepfilled', color=colour, alpha=0.25)
             axes.hist(values, bins, histtype='step', linewidth=1.6, **style)

@@ -9,6 +9,8 @@ default_hooks = dict(
     sync_buffers=dict(type='SyncBuffersHook'),
     # For metrics that compare student and teacher; does nothing without one.
     metric_algorithm=dict(type='mmrazor.MetricAlgorithmHook'),
+    # For losses that keep something of each image; does nothing without one.
+    image_memory=dict(type='mmrazor.ImageMemoryHook'),
     # Pictures of boundary samples, set `enable=True` to draw them.
     boundary_visualization=dict(type='mmrazor.BoundaryVisualizationHook', enable=False),
 )

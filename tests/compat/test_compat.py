@@ -656,7 +656,10 @@ def test_distributions_named_unlike_their_package_are_found():
 
 
 def test_apply_again_changes_nothing():
+    from mmengine.dataset import ConcatDataset
+    from mmpretrain.engine import VisualizationHook
     from mmpretrain.models.backbones import LeNet5
+    from mmrazor.engine import StopDistillHook
     from mmrazor.models.algorithms.base import BaseAlgorithm
 
     def state():
@@ -670,6 +673,9 @@ def test_apply_again_changes_nothing():
             package_utils.get_installed_path,
             Config._get_cfg_path,
             LeNet5.forward,
+            ConcatDataset.full_init,
+            StopDistillHook.before_train,
+            VisualizationHook._draw_samples,
         )
 
     before = state()

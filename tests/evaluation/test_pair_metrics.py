@@ -17,6 +17,7 @@ from torch import nn
 from amkd_mm.algorithms import AMKD
 from amkd_mm.attacks import BoundarySearch
 from amkd_mm.classifiers import to_logits
+from amkd_mm.evaluation import sparing_metric
 from amkd_mm.pixel_space import PixelSpace
 
 MEAN, STD = 128.0, 64.0
@@ -403,6 +404,40 @@ def test_a_student_with_activation_checkpointing(tmp_path):
         assert with_cp == any(flags)
     assert found[0]['boundary_similarity/images'] > 0
     assert found[0] == pytest.approx(found[1])
+
+
+@pytest.mark.parametrize('broken', ['BoundarySimilarity', 'ExpectedCalibrationError'])
+def test_a_metric_that_fails_ends_no_training_but_a_test(broken, tmp_path, monkeypatch):
+    kind = METRICS.get(f'mmpretrain.{broken}')
+    method = 'compare' if broken == 'BoundarySimilarity' else 'judge'
+    upstream, calls = getattr(kind, method), []
+
+    def fail_first(self, *args):
+        calls.append(args)
+        if len(calls) % 5 == 1:
+            raise RuntimeError('out of memory')
+        return upstream(self, *args) if method == 'compare' else upstream(*args)
+
+    said = []
+    monkeypatch.setattr(kind, method, fail_first)
+    monkeypatch.setattr(sparing_metric, 'print_log', lambda text, **_: said.append(text))
+    runner = build_runner(tmp_path, make_amkd(), [dict(type='Accuracy'), dict(type=broken)])
+    found = {}
+    runner.register_hook(Keep(found), priority='LOWEST')
+    runner.train()
+    assert runner.epoch == 2 and 'accuracy/top1' in found
+    # The other images are measured.
+    name = 'boundary_similarity/mag_sim' if method == 'compare' else 'calibration/ece'
+    assert name in found
+    assert said == [
+        f'{broken} leaves out images, because it failed on some: RuntimeError: out of memory'
+    ]
+    calls.clear()
+    with pytest.raises(RuntimeError, match='out of memory'):
+        runner.test()
+    calls.clear()
+    with pytest.raises(RuntimeError, match='out of memory'):
+        runner.val()
 
 
 @pytest.mark.parametrize('kind', ['BoundarySimilarity', 'Agreement'])

@@ -899,6 +899,9 @@ def test_a_stopped_distillation_needs_no_boundary_samples(tmp_path):
     ('options', 'expected'),
     [
         (dict(), range(8)),
+        # A share needs no unit.
+        (dict(end=0.75), range(6)),
+        (dict(begin=0.25, end=0.5), range(2, 4)),
         (dict(by_epoch=False, begin=0.5), range(4, 8)),
         (dict(by_epoch=False, end=3), range(3)),
     ],
@@ -914,7 +917,7 @@ def test_training_by_iterations(options, expected, tmp_path):
     assert [step.iter for step in steps if step.rows] == list(expected)
 
 
-@pytest.mark.parametrize('options', [dict(end=0.75), dict(begin=1)])
+@pytest.mark.parametrize('options', [dict(end=3), dict(begin=1)])
 def test_epochs_need_a_training_by_epochs(options, tmp_path):
     with pytest.raises(ValueError, match='by_epoch'):
         train(

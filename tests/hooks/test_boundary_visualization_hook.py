@@ -3,30 +3,38 @@
 import copy
 import itertools
 import random
+import re
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 from mmengine.model import BaseModule
 from mmengine.registry import VISBACKENDS
 from mmengine.runner import Runner
 from mmengine.visualization import BaseVisBackend
+from mmpretrain.engine import VisualizationHook
 from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
+from mmpretrain.visualization import UniversalVisualizer
 from torch import nn
 
 from amkd_mm.algorithms import AMKD
-from amkd_mm.hooks import boundary_visualization_hook
+from amkd_mm.hooks import BoundarySampleHook, boundary_visualization_hook
 from amkd_mm.hooks.boundary_visualization_hook import BoundaryVisualizationHook
+from amkd_mm.hooks.log_order import keep_log_order
 
 NUM_CLASSES = 4
 PREPROCESSORS = dict(
     rgb=dict(mean=[120.0, 130.0, 110.0], std=[60.0, 70.0, 80.0], to_rgb=False),
     bgr=dict(mean=[120.0, 130.0, 110.0], std=[60.0, 70.0, 80.0], to_rgb=True),
     gray=dict(mean=[120.0], std=[60.0], to_rgb=False),
+    two=dict(mean=[120.0, 130.0], std=[60.0, 70.0], to_rgb=False),
+    four=dict(mean=[120.0, 130.0, 110.0, 90.0], std=[60.0, 70.0, 80.0, 90.0], to_rgb=False),
 )
+CHANNELS = dict(gray=1, two=2, four=4)
 PRODUCER = dict(
     type='mmrazor.BoundarySampleHook',
     attack=dict(type='BoundarySearch'),
@@ -76,7 +84,7 @@ class Backbone(BaseModule):
 def classifier(kind, seed):
     torch.manual_seed(seed)
     model = ImageClassifier(
-        backbone=Backbone(1 if kind == 'gray' else 3),
+        backbone=Backbone(CHANNELS.get(kind, 3)),
         head=dict(
             _scope_='mmpretrain', type='LinearClsHead', num_classes=NUM_CLASSES, in_channels=288
         ),
@@ -135,9 +143,12 @@ class Images(torch.utils.data.Dataset):
         return dict(inputs=self.images[index], data_samples=sample)
 
 
-def train(tmp_path, kind='rgb', epochs=1, producers=(PRODUCER,), hooks=(), **options):
+def train(
+    tmp_path, kind='rgb', epochs=1, producers=(PRODUCER,), hooks=(), log_level='ERROR', **options
+):
     """Train in a Runner; returns it and its back end."""
     model = make_amkd(kind)
+    train_cfg = options.pop('train_cfg', dict(by_epoch=True, max_epochs=epochs))
     drawer = dict(type='mmrazor.BoundaryVisualizationHook', enable=True)
     runner = Runner(
         model=model,
@@ -145,13 +156,14 @@ def train(tmp_path, kind='rgb', epochs=1, producers=(PRODUCER,), hooks=(), **opt
         train_dataloader=dict(
             batch_size=12,
             num_workers=0,
-            dataset=Images(model, 1 if kind == 'gray' else 3),
+            dataset=Images(model, CHANNELS.get(kind, 3)),
             sampler=dict(type='DefaultSampler', shuffle=True),
         ),
-        train_cfg=options.pop('train_cfg', dict(by_epoch=True, max_epochs=epochs)),
+        train_cfg=train_cfg,
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.05)),
         custom_hooks=[{**drawer, **options}, *producers, *hooks],
         default_hooks=dict(checkpoint=None, logger=dict(type='LoggerHook', interval=1)),
+        log_processor=dict(by_epoch='max_epochs' in train_cfg),
         visualizer=dict(
             type='mmpretrain.UniversalVisualizer',
             vis_backends=[dict(type='Memory'), dict(type='LocalVisBackend')],
@@ -159,7 +171,7 @@ def train(tmp_path, kind='rgb', epochs=1, producers=(PRODUCER,), hooks=(), **opt
         ),
         default_scope='mmpretrain',
         randomness=dict(seed=0),
-        log_level='ERROR',
+        log_level=log_level,
         experiment_name=f'{tmp_path.name}_{next(RUNS)}',
     )
     runner.train()
@@ -213,8 +225,8 @@ def test_draws_what_the_training_is_fed(kind, tmp_path, monkeypatch):
         (images, moved), (before, after), watch.found, strict=True
     ):
         assert len(pixels) > 3
-        # RGB of each: reversed where the network gets them reversed, three times the same of gray.
-        order = dict(rgb=[0, 1, 2], bgr=[2, 1, 0], gray=[0, 0, 0])[kind]
+        # All channels, reversed where the network gets them reversed.
+        order = [2, 1, 0] if kind == 'bgr' else slice(None)
         np.testing.assert_array_equal(shown, pixels[:3, order].transpose(0, 2, 3, 1))
         for name in ('teacher', 'student'):
             np.testing.assert_allclose(answers[name], expected[name][:3], atol=1e-5)
@@ -305,7 +317,7 @@ def test_only_the_first_process_asks_and_draws(tmp_path, monkeypatch):
 def test_what_it_cannot_draw_is_refused(tmp_path):
     with pytest.raises(ValueError, match="dict\\(type='mmrazor.BoundarySampleHook', ...\\)"):
         train(tmp_path, producers=[])
-    with pytest.raises(ValueError, match='BoundaryVisualizationHook counts epochs'):
+    with pytest.raises(ValueError, match='BoundaryVisualizationHook: interval=1 counts epochs'):
         train(tmp_path, train_cfg=dict(by_epoch=False, max_iters=2))
     # Disabled it may stand in any config.
     train(tmp_path, producers=[], enable=False)
@@ -313,6 +325,112 @@ def test_what_it_cannot_draw_is_refused(tmp_path):
     for options in (dict(interval=0), dict(num_samples=0)):
         with pytest.raises(ValueError, match='must be at least 1'):
             BoundaryVisualizationHook(**options)
+
+
+@pytest.mark.parametrize('loop', [dict(by_epoch=False, max_iters=8), dict(max_epochs=4)])
+@pytest.mark.parametrize(
+    ('options', 'expected'),
+    [
+        (dict(interval=3), [3, 6]),
+        (dict(), [1, 2, 3, 4, 5, 6, 7, 8]),
+        # Samples in iterations 3 and 4 (from 1) only.
+        (dict(producers=[dict(PRODUCER, begin=0.25, end=0.5)]), [3, 4]),
+        # A batch without samples: the next one that has any. These are 1, 3, 5, 7.
+        (dict(interval=4, producers=[dict(PRODUCER, interval=2)]), [4, 8]),
+    ],
+)
+def test_iterations_with_a_picture(options, expected, loop, tmp_path, monkeypatch):
+    titles = []
+    draw = boundary_visualization_hook.draw_boundary_panel
+
+    def spy(*args, **kwargs):
+        titles.append(kwargs['title'])
+        return draw(*args, **kwargs)
+
+    monkeypatch.setattr(boundary_visualization_hook, 'draw_boundary_panel', spy)
+    options = {'producers': [PRODUCER], **options}
+    options['producers'] = [dict(p, by_epoch=False) for p in options['producers']]
+    train_cfg = dict(dict(by_epoch=True), **loop)
+    _, backend = train(tmp_path, train_cfg=train_cfg, by_epoch=False, **options)
+    assert [step for _, _, step in backend.images] == expected
+    for step, title in zip(expected, titles, strict=False):
+        assert title == f'Boundary samples, iteration {step} of 8'
+
+
+# --- What fails -----------------------------------------------------------------------------------
+
+
+def warnings_of(tmp_path):
+    """The warnings of a run's log."""
+    (log,) = tmp_path.glob('*/*.log')
+    return [line for line in log.read_text().splitlines() if 'WARNING' in line]
+
+
+class Full(BaseVisBackend):
+    """A disk that is full."""
+
+    def _init_env(self):
+        pass
+
+    @property
+    def experiment(self):
+        return self
+
+    def add_image(self, *args, **kwargs):
+        raise OSError(28, 'No space left on device')
+
+
+VISBACKENDS.register_module(module=Full)
+
+
+def break_drawing(monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError('no font')
+
+    monkeypatch.setattr(boundary_visualization_hook, 'draw_boundary_panel', fail)
+
+
+def break_the_disk(monkeypatch):
+    monkeypatch.setattr(
+        'mmengine.visualization.LocalVisBackend.add_image', Full.add_image, raising=True
+    )
+
+
+def break_the_notice(monkeypatch):
+    break_drawing(monkeypatch)
+    monkeypatch.setattr(
+        boundary_visualization_hook,
+        'draw_notice',
+        boundary_visualization_hook.draw_boundary_panel,
+    )
+
+
+@pytest.mark.parametrize(
+    ('break_it', 'producer', 'cause'),
+    [
+        (break_drawing, PRODUCER, 'RuntimeError: no font'),
+        (break_the_disk, PRODUCER, 'OSError: [Errno 28] No space left on device'),
+        (break_the_notice, dict(PRODUCER, attack=STAY), 'RuntimeError: no font'),
+    ],
+)
+def test_a_picture_that_fails_ends_no_training(break_it, producer, cause, tmp_path, monkeypatch):
+    break_it(monkeypatch)
+    runner, _ = train(tmp_path, epochs=3, producers=[producer], log_level='WARNING')
+    assert runner.iter == 6
+    (warning,) = [line for line in warnings_of(tmp_path) if 'BoundaryVisualizationHook' in line]
+    assert warning.endswith(cause)
+
+
+def test_an_interrupt_ends_the_training(tmp_path, monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(boundary_visualization_hook, 'draw_boundary_panel', interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path)
+
+
+# --- Curves ---------------------------------------------------------------------------------------
 
 
 def test_all_curves_reach_the_back_ends_and_end_with_their_samples(tmp_path):
@@ -336,3 +454,94 @@ def test_all_curves_reach_the_back_ends_and_end_with_their_samples(tmp_path):
     # MMEngine averages it over the last steps, as all that has `loss` in its name.
     weights = [scalars['weight/loss_boundary'] for scalars in curves]
     assert weights == pytest.approx([2, 2, 4 / 3, 1])
+
+
+class Sometimes(BoundarySampleHook):
+    """Makes samples in some iterations only."""
+
+    def __init__(self, iterations, **kwargs):
+        super().__init__(**kwargs)
+        self.iterations = iterations
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.now = runner.iter
+        super().before_train_iter(runner, batch_idx, data_batch)
+
+    def make(self, *args):
+        made = super().make(*args)
+        if self.now in self.iterations:
+            return made
+        scalars = dict(attacked=made.scalars['attacked'])
+        return made._replace(pixels=made.pixels[:0], rows=[], targets=[], scalars=scalars)
+
+
+@pytest.mark.parametrize('iterations', [(0, 3, 5), (2, 3), (1, 5), (0, 1, 2, 3, 4, 5), ()])
+def test_the_log_keeps_its_order(iterations, tmp_path):
+    """Whatever a step has no value of: two values that stand in two lines stand in one order."""
+    options = {key: value for key, value in PRODUCER.items() if key != 'type'}
+    augment = dict(type='mmrazor.AugmentedSampleHook', transforms=[], end=2)
+    schedule = dict(
+        type='mmrazor.LossWeightScheduleHook', loss='loss_kl', policy='constant', start=1.0
+    )
+    runner, backend = train(
+        tmp_path,
+        epochs=3,
+        producers=[Sometimes(iterations, **options), augment, schedule],
+        enable=False,
+        log_level='INFO',
+    )
+    (log,) = tmp_path.glob('*/*.log')
+    text = [line for line in log.read_text().splitlines() if 'Epoch(train)' in line]
+    lines = [re.findall(r'(\S+): ', line.split('Epoch(train)')[1]) for line in text]
+    orders = [list(scalars) for scalars in backend.scalars if 'loss' in scalars]
+    assert len(lines) == len(orders) == 6
+    for found in (lines, orders):
+        for first, second in itertools.combinations(found, 2):
+            assert [k for k in first if k in second] == [k for k in second if k in first]
+    for step, names in enumerate(lines):
+        # No value of a step before.
+        assert ('boundary/gap' in names) == (step in iterations)
+        assert ('distill.loss_boundary' in names) == (step in iterations)
+        # Those of a producer stand together.
+        places = [place for place, name in enumerate(names) if name.startswith('boundary/')]
+        assert places == list(range(places[0], places[0] + len(places)))
+
+
+def test_a_resumed_log_keeps_its_order(tmp_path):
+    """Also of values that were not there when the checkpoint was written."""
+    hub = MessageHub('first')
+    for name in ('train/a/x', 'train/loss', 'train/a/y'):
+        hub.update_scalar(name, 1.0)
+    keep_log_order(hub)
+    order = ['train/a/x', 'train/a/y', 'train/loss']
+    assert list(hub.log_scalars) == order
+    hub.log_scalars.pop('train/a/x')
+    keep_log_order(hub)
+    resumed = MessageHub('second')
+    resumed.load_state_dict(hub.state_dict())
+    resumed.update_scalar('train/a/x', 2.0)
+    keep_log_order(resumed)
+    assert list(resumed.log_scalars) == order
+
+
+def test_pictures_of_mmpretrain_end_no_training(tmp_path, monkeypatch):
+    """VisualizationHook on two and four channels, and on a disk that is full."""
+    shown = []
+
+    def keep(self, name, image, *args, **kwargs):
+        shown.append(image)
+
+    monkeypatch.setattr('mmengine.visualization.LocalVisBackend.add_image', keep)
+    visualizer = UniversalVisualizer(vis_backends=[dict(type='LocalVisBackend')], save_dir=tmp_path)
+    for channels in (1, 2, 3, 4):
+        hook = VisualizationHook(enable=True, interval=1, rescale_factor=4)
+        hook._visualizer = visualizer
+        images = torch.zeros(1, channels, 8, 8, dtype=torch.uint8)
+        images[:, : min(channels, 3)] = 200
+        sample = DataSample().set_gt_label(0).set_pred_label(0)
+        hook._draw_samples(0, dict(inputs=images), [sample])
+        # Bright, and not transparent.
+        assert (shown[-1][-2:, -2:] == 200).all() and hook.enable
+    monkeypatch.setattr('mmengine.visualization.LocalVisBackend.add_image', Full.add_image)
+    hook._draw_samples(0, dict(inputs=images), [sample])
+    assert not hook.enable

@@ -375,13 +375,88 @@ def test_a_model_without_distiller(tmp_path):
         )
 
 
-def test_a_training_by_iterations_is_refused(tmp_path):
+# --- By iterations --------------------------------------------------------------------------------
+
+KL = dict(loss_kl=dict(type='KLDivergence'))
+BY_ITERATIONS = [
+    (dict(policy='linear', start=8.0, stop=0.0), [8, 7, 6, 5, 4, 3, 2, 1]),
+    (dict(policy='linear', start=4.0, stop=0.0, end=0.5), [4, 3, 2, 1, 0, 0, 0, 0]),
+    (
+        dict(policy='linear', start=3.0, stop=0.0, begin=0.25, end=0.625),
+        [3, 3, 3, 2, 1, 0, 0, 0],
+    ),
+    (dict(policy='constant', start=2.0, stop=0.0, end=0.75), [2] * 6 + [0] * 2),
+    (dict(policy='step', start=1.0, milestones=[0.25, 0.75]), [1, 1] + [0.1] * 4 + [0.01] * 2),
+]
+COUNTED = [
+    (
+        dict(policy='linear', start=3.0, stop=0.0, begin=2, end=5),
+        [3, 3, 3, 2, 1, 0, 0, 0],
+    ),
+    (dict(policy='step', start=1.0, milestones=[1, 6]), [1] + [0.1] * 5 + [0.01] * 2),
+]
+
+
+@pytest.mark.parametrize(('options', 'expected'), BY_ITERATIONS)
+def test_shares_are_those_of_a_training_by_iterations(options, expected, tmp_path):
+    """Without a setting: a share needs no unit."""
+    train_cfg = dict(by_epoch=False, max_iters=8)
+    runner = train(tmp_path, [dict(options, loss='loss_kl')], KL, None, train_cfg=train_cfg)
+    assert history(runner, 'weight/loss_kl') == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize('loop', [dict(by_epoch=False, max_iters=8), dict(max_epochs=4)])
+@pytest.mark.parametrize(('options', 'expected'), [*BY_ITERATIONS, *COUNTED])
+def test_iterations_are_counted_in_both_loops(options, expected, loop, tmp_path):
+    schedule = dict(options, loss='loss_kl', by_epoch=False)
+    # Two batches make an epoch.
+    train_cfg = dict(dict(by_epoch=True), **loop)
+    runner = train(tmp_path, [schedule], KL, None, batch_size=6, train_cfg=train_cfg)
+    assert history(runner, 'weight/loss_kl') == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize('options', [dict(), dict(by_epoch=False, begin=1, end=5)])
+def test_a_run_by_iterations_continues(options, tmp_path):
+    schedule = dict(loss='loss_kl', policy='cosine', start=4.0, stop=1.0, **options)
+    checkpoint = dict(type='CheckpointHook', interval=1, by_epoch=False)
+    options = dict(
+        epochs=None,
+        lr=0.01,
+        batch_size=6,
+        train_cfg=dict(by_epoch=False, max_iters=6),
+        default_hooks=dict(checkpoint=checkpoint, logger=None),
+    )
+    whole = train(tmp_path, [schedule], KL, **options)
+    options.update(resume=True, load_from=str(tmp_path / 'iter_3.pth'))
+    resumed = train(tmp_path, [schedule], KL, **options)
+    for name in ('weight/loss_kl', 'distill.loss_kl'):
+        # The log of the first three iterations comes with the checkpoint.
+        assert len(history(whole, name)) == len(history(resumed, name)) == 6
+        assert history(resumed, name) == pytest.approx(history(whole, name), rel=1e-6)
+    assert len(set(np.round(history(whole, 'weight/loss_kl'), 6))) >= 4
+
+
+@pytest.mark.parametrize(
+    ('options', 'key'),
+    [
+        (dict(begin=1), 'begin=1'),
+        (dict(end=3), 'end=3'),
+        (dict(policy='step', milestones=[0.5, 2], stop=None), r'milestones\[1\]=2'),
+    ],
+)
+def test_epochs_of_a_training_by_iterations_are_refused(options, key, tmp_path):
     """It has a single epoch, in which the weight would never change."""
-    with pytest.raises(ValueError, match="'loss_kl' counts epochs.*by_epoch=False"):
-        train(
-            tmp_path,
-            [dict(loss='loss_kl', policy='linear', start=1.0, stop=0.0)],
-            dict(loss_kl=dict(type='KLDivergence')),
-            epochs=1,
-            train_cfg=dict(by_epoch=False, max_iters=4),
-        )
+    schedule = dict(dict(loss='loss_kl', policy='linear', start=1.0, stop=0.0), **options)
+    message = f"'loss_kl': {key} counts epochs.*by_epoch=False"
+    with pytest.raises(ValueError, match=message):
+        train(tmp_path, [schedule], KL, None, train_cfg=dict(by_epoch=False, max_iters=4))
+
+
+def test_stopping_at_an_epoch_of_a_training_by_iterations_is_refused(tmp_path):
+    """MMRazor's hook would never stop it."""
+    train_cfg = dict(by_epoch=False, max_iters=2)
+    stop = dict(type='mmrazor.StopDistillHook', stop_epoch=1)
+    with pytest.raises(ValueError, match='StopDistillHook: stop_epoch=1 counts epochs'):
+        train(tmp_path, [stop], KL, None, train_cfg=train_cfg)
+    runner = train(tmp_path, [stop], KL, 2)
+    assert runner.model.distillation_stopped

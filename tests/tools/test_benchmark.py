@@ -267,6 +267,19 @@ def test_pictures_of_one_run_and_of_many_configs():
 # What runs leave
 
 
+def test_a_picture_that_fails_ends_no_benchmark(benchmark, tmp_path, monkeypatch, capsys):
+    """The table is there, and the other picture."""
+
+    def fail(settings, runs):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(benchmark, 'draw_bars', fail)
+    assert 'kd_logits_pair' in benchmark.report(tmp_path, SETTINGS[:2], RUNS[:4])
+    said = capsys.readouterr().out
+    assert said == 'accuracy.png could not be drawn: OSError: [Errno 28] No space left on device\n'
+    assert (tmp_path / 'curves.png').is_file() and not (tmp_path / 'accuracy.png').exists()
+
+
 def write_run(folder, stamp, accuracies, first=1, unit='epoch', checkpoint=None, extra=None):
     """What MMEngine leaves of a run with 4 iterations an epoch, started or resumed at ``stamp``."""
     data = folder / stamp / 'vis_data'

@@ -356,3 +356,12 @@ def test_wrong_usage(run, tmp_path):
     ):
         status, text = run(*options)
         assert status == 2 and message in text, options
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
+    run, tool, tmp_path, monkeypatch
+):
+    (tmp_path / 'out').write_text('a file')
+    monkeypatch.setattr(tool, 'study', lambda *_: pytest.fail('it worked for nothing'))
+    status, text = run()
+    assert status == 2 and '--out: no pictures can be written to' in text

@@ -7,6 +7,7 @@ file that holds them all and says how to read them.
 """
 
 import argparse
+import os
 import os.path as osp
 from copy import deepcopy
 from pathlib import Path
@@ -63,10 +64,10 @@ TEACHER, BEFORE, AFTER = 'teacher', 'student before', 'student after'
 
 PANEL_TEXT = (
     "Each column is a validation image. Top: the image, with the networks' probabilities of its "
-    'class and of the class that it is moved towards. Middle: what is added, amplified, grey where '
-    'nothing is. Bottom: the boundary sample. For the teacher its two probabilities should be '
-    "about equal; how far apart they are for the student says how well it knows the teacher's "
-    'boundary there.'
+    'class, of the class that it is moved towards, and of the most probable other class. Middle: '
+    'what is added, amplified, grey where nothing is. Bottom: the boundary sample. For the teacher '
+    'its first two probabilities should be about equal; how far apart they are for the student '
+    "says how well it knows the teacher's boundary there."
 )
 PLANE_TEXT = (
     'Each square is a plane through three images, the white symbols, and its colours are the '
@@ -223,12 +224,9 @@ def ask(classify, space, pixels, batch_size=256):
         return torch.cat([classify(space.normalize(p)) for p in pixels.split(batch_size)])
 
 
-def to_rgb(space, pixels):
-    """Images as they are drawn, (N, H, W, 3)."""
-    pixels = space.swap(pixels)
-    if pixels.size(1) == 1:
-        pixels = pixels.expand(-1, 3, -1, -1)
-    return pixels.permute(0, 2, 3, 1).cpu().numpy()
+def to_arrays(space, pixels):
+    """Images as they are drawn, (N, H, W, C)."""
+    return space.swap(pixels).permute(0, 2, 3, 1).cpu().numpy()
 
 
 def draw_panel(images, result, rows, space, networks, names):
@@ -239,8 +237,8 @@ def draw_panel(images, result, rows, space, networks, names):
         return {name: found.softmax(1).cpu().numpy() for name, found in logits.items()}
 
     return draw_boundary_panel(
-        to_rgb(space, images.pixels[rows]),
-        to_rgb(space, moved),
+        to_arrays(space, images.pixels[rows]),
+        to_arrays(space, moved),
         images.labels[rows].tolist(),
         images.targets[rows].tolist(),
         probabilities({k: images.logits[name][rows] for k, name in shown.items()}),
@@ -429,6 +427,15 @@ def study(cfg, args):
     return facts, notes, figures
 
 
+def check_folder(out):
+    """Raise ``OSError`` if the pictures could not be written into a folder, which may not exist."""
+    found = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not (found.is_dir() and os.access(found, os.W_OK)):
+        raise OSError(
+            f'--out: no pictures can be written to {out}: {found} is no folder to write to'
+        )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config of the distillation')
@@ -459,12 +466,14 @@ def main():
     try:
         cfg = read_config(args)
         init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+        name = Path(args.config).stem
+        out = args.out or Path('work_dirs') / name / 'boundary_pictures'
+        # Before the work, which would be for nothing.
+        check_folder(out)
         facts, notes, figures = study(cfg, args)
     except (OSError, KeyError, TypeError, ValueError) as error:
         parser.error(str(error))
 
-    name = Path(args.config).stem
-    out = args.out or Path('work_dirs') / name / 'boundary_pictures'
     out.mkdir(parents=True, exist_ok=True)
     pictures = []
     for file, (title, figure, text) in figures.items():

@@ -10,7 +10,8 @@ model = dict(
             inputs=dict(type='ModuleInputs', source=''),
         ),
         teacher_recorders=dict(embedding=dict(type='Embedding')),
-        # All as in the authors' code. `sample_n` is the number of training images, here CIFAR's.
+        # All as in the authors' code. `sample_n` is the number of different training
+        # images, here CIFAR's.
         distill_losses=dict(
             loss_crd=dict(type='CRDLoss', loss_weight=0.8, neg_num=16384, sample_n=50000)
         ),
