@@ -24,6 +24,7 @@ from mmpretrain.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 from mmrazor.utils import register_all_modules
 
 from amkd_mm.algorithms.teacher_checkpoint import exists
+from amkd_mm.downloads import explain_failed_downloads
 
 PREFIX = 'architecture.'
 # Where the classes that a student's config may name are registered.
@@ -151,6 +152,7 @@ def student_checkpoint(checkpoint, config):
 
 
 def main():
+    explain_failed_downloads()
     parser = argparse.ArgumentParser(
         description='Write the student of a distillation checkpoint for plain MMPretrain.'
     )

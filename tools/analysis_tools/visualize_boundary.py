@@ -29,6 +29,7 @@ from amkd_mm.activation_checkpointing import disable_checkpointing
 from amkd_mm.algorithms.teacher_checkpoint import exists
 from amkd_mm.attacks import AttackResult, BoundaryAttack
 from amkd_mm.classifiers import num_classes
+from amkd_mm.downloads import explain_failed_downloads
 from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks import BoundarySampleHook
 from amkd_mm.hooks.boundary_sample_hook import runner_up_target
@@ -434,6 +435,7 @@ def study(cfg, args):
 
 
 def main():
+    explain_failed_downloads()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config of the distillation')
     parser.add_argument('checkpoint', help='checkpoint of the distillation')
