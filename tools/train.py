@@ -18,6 +18,8 @@ from mmengine.runner import IterBasedTrainLoop, Runner, find_latest_checkpoint
 from mmrazor.utils import register_all_modules
 
 from amkd_mm.algorithms.teacher_checkpoint import exists
+from amkd_mm.classifiers import warn_of_other_normalization
+from amkd_mm.downloads import explain_failed_downloads
 
 
 def build_parser(description):
@@ -50,6 +52,7 @@ def check_file(parser, name, path):
 
 def load_config(parser, args):
     """Load the config and apply the shared options to it."""
+    explain_failed_downloads()
     check_file(parser, 'config', args.config)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     register_all_modules(False)
@@ -167,6 +170,9 @@ def main():
         set_resume(cfg, args.resume)
     check_file(parser, 'load_from', cfg.get('load_from'))
     runner = Runner.from_cfg(cfg)
+    if 'architecture' not in cfg.model:
+        model = getattr(runner.model, 'module', runner.model)
+        warn_of_other_normalization('model', model, cfg.model, model.data_preprocessor)
     if cfg.get('resume'):
         runner.register_hook(ValidateTheLastEpoch())
     runner.train()
