@@ -1,6 +1,7 @@
 """TorchVisionClassifier: torchvision's networks among MMPretrain's."""
 
 from difflib import get_close_matches
+from enum import Enum
 
 import torchvision
 from mmengine.logging import print_log
@@ -8,7 +9,6 @@ from mmpretrain.models.classifiers import TimmClassifier
 from mmpretrain.models.classifiers.base import BaseClassifier
 from mmpretrain.registry import MODELS
 from torch import nn
-from torchvision.models import WeightsEnum
 
 from .outputs import last_layer
 
@@ -36,12 +36,12 @@ class TorchVisionClassifier(TimmClassifier):
         pretrained (bool): Whether to begin with weights of torchvision, from its cache or by a
             download: ``'IMAGENET1K_V1'``, as torchvision itself reads ``pretrained=True``, or
             where there are none of that name its default ones. Defaults to False.
-        weights (str | WeightsEnum, optional): Names other weights of torchvision, such as
+        weights (str | Enum, optional): Names other weights of torchvision, such as
             ``'IMAGENET1K_V2'`` or ``'DEFAULT'``. Defaults to None.
         **kwargs: For torchvision's network.
 
     Attributes:
-        weights (WeightsEnum | None): The pretrained weights that the network began with.
+        weights (Enum | None): The pretrained weights that the network began with.
 
     Raises:
         TypeError: If ``pretrained`` is no bool.
@@ -57,7 +57,7 @@ class TorchVisionClassifier(TimmClassifier):
         init_cfg: dict | None = None,
         num_classes: int | None = None,
         pretrained: bool = False,
-        weights: str | WeightsEnum | None = None,
+        weights: str | Enum | None = None,
         **kwargs,
     ) -> None:
         names = torchvision.models.list_models(module=torchvision.models)
@@ -116,9 +116,7 @@ class TorchVisionClassifier(TimmClassifier):
         )
 
 
-def find_weights(
-    model_name: str, pretrained: bool, weights: str | WeightsEnum | None
-) -> WeightsEnum | None:
+def find_weights(model_name: str, pretrained: bool, weights: str | Enum | None) -> Enum | None:
     """What ``pretrained`` and ``weights`` of a config mean, or None for no weights."""
     if not isinstance(pretrained, bool):
         raise TypeError(

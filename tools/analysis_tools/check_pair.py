@@ -307,7 +307,9 @@ def ask(network, images):
 
 def declared_size(network):
     """Height and width that a network says it is made for, or None."""
-    sizes = [getattr(module, 'img_size', None) for module in network.modules()]
+    # A network of timm with `dynamic_img_size=True` takes others just as well.
+    fixed = [module for module in network.modules() if getattr(module, 'strict_img_size', True)]
+    sizes = [getattr(module, 'img_size', None) for module in fixed]
     size = next(filter(None, sizes), None)
     return (size, size) if isinstance(size, int) else size and tuple(size)
 
