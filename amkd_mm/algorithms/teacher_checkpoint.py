@@ -7,6 +7,8 @@ import re
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
+from .weight_checks import check_weights
+
 # How many keys an error lists.
 SHOWN = 5
 # Data preprocessors that a checkpoint may name.
@@ -68,6 +70,7 @@ def load_teacher(teacher: nn.Module, path: str, strict: bool = True) -> dict | N
     weights = checkpoint.get('state_dict', checkpoint)
     # As MMEngine's own loader does: the prefix is left by DataParallel.
     weights = {re.sub(r'^module\.', '', key): value for key, value in weights.items()}
+    check_weights(weights, teacher.state_dict(), f'model.teacher_ckpt: {path!r}')
 
     # MMPretrain's backbones may rename keys of a checkpoint on loading, so that the match can
     # only be judged by loading. PyTorch reports differing shapes by an error of its own.

@@ -3,6 +3,7 @@
 from .augmented_sample_hook import AugmentedSampleHook
 from .boundary_sample_hook import BoundarySampleHook
 from .boundary_visualization_hook import BoundaryVisualizationHook
+from .check_invalid_loss_hook import CheckInvalidLossHook
 from .local_distribution_hook import LocalDistributionHook
 from .loss_weight_schedule_hook import LossWeightScheduleHook
 from .metric_algorithm_hook import MetricAlgorithmHook
@@ -11,6 +12,7 @@ __all__ = [
     'AugmentedSampleHook',
     'BoundarySampleHook',
     'BoundaryVisualizationHook',
+    'CheckInvalidLossHook',
     'LocalDistributionHook',
     'LossWeightScheduleHook',
     'MetricAlgorithmHook',

@@ -9,6 +9,8 @@ default_hooks = dict(
     sync_buffers=dict(type='SyncBuffersHook'),
     # For metrics that compare student and teacher; does nothing without one.
     metric_algorithm=dict(type='mmrazor.MetricAlgorithmHook'),
+    # Ends a training whose loss is NaN or infinite.
+    invalid_loss=dict(type='mmrazor.CheckInvalidLossHook'),
     # Pictures of boundary samples, set `enable=True` to draw them.
     boundary_visualization=dict(type='mmrazor.BoundaryVisualizationHook', enable=False),
 )
