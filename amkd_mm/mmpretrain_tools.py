@@ -6,6 +6,8 @@ from pathlib import Path
 
 import mmpretrain
 
+from .downloads import explain_failed_downloads
+
 # What MMPretrain calls its tools, below its folder of tools.
 FOLDER = Path(mmpretrain.__file__).parent / '.mim' / 'tools'
 
@@ -28,6 +30,7 @@ def run_tool(script: str) -> None:
             f'{tool} is missing: reinstall mmpretrain 1.2.0 or newer from a wheel, or run '
             f'tools/{tool.parent.name}/{tool.name} of its repository'
         )
+    explain_failed_downloads()
     # As if it had been called itself; it may import files beside it.
     sys.path[0] = str(tool.parent)
     runpy.run_path(str(tool), run_name='__main__')

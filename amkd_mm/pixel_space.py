@@ -65,9 +65,12 @@ class PixelSpace:
             pixels (Tensor): Images of a training batch, (N, C, H, W).
 
         Raises:
+            ValueError: If a pixel is NaN or infinite.
             TypeError: If the images are not in [0, 255], or the preprocessor does something else
                 than normalise, swap and pad.
         """
+        if not torch.isfinite(pixels).all():
+            raise ValueError('images from the dataloader have pixels that are NaN or infinite')
         lowest, highest = pixels.min().item(), pixels.max().item()
         is_scaled = pixels.is_floating_point() and highest <= 1
         if lowest < LOWEST_PIXEL or highest > HIGHEST_PIXEL or is_scaled:

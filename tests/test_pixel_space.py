@@ -137,3 +137,12 @@ def test_preprocessors_that_do_something_else_are_refused(preprocessor, channels
 def test_images_out_of_range_are_refused(scale):
     with pytest.raises(TypeError, match=r'\[0, 255\].*normalisation'):
         PixelSpace(ClsDataPreprocessor()).check(images(3).float() * scale)
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_pixels_that_are_no_numbers_are_refused(value):
+    """By a message of their own: no other preprocessor would help."""
+    broken = images(3).float()
+    broken[1, 0, 2, 2] = value
+    with pytest.raises(ValueError, match='pixels that are NaN or infinite'):
+        PixelSpace(ClsDataPreprocessor()).check(broken)

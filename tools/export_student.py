@@ -24,6 +24,7 @@ from mmrazor.utils import register_all_modules
 
 from amkd_mm.checkpoint_files import exists, read_checkpoint
 from amkd_mm.checkpoint_fit import STUDENT, moved, without_wrapper
+from amkd_mm.downloads import explain_failed_downloads
 
 # Where the classes that a student's config may name are registered.
 REGISTRIES = (DATASETS, METRICS, MODELS, TRANSFORMS)
@@ -147,6 +148,7 @@ def student_checkpoint(checkpoint, config):
 
 
 def main():
+    explain_failed_downloads()
     parser = argparse.ArgumentParser(
         description='Write the student of a distillation checkpoint for plain MMPretrain.'
     )

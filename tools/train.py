@@ -18,6 +18,8 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from mmrazor.utils import register_all_modules
 
 from amkd_mm.checkpoint_files import exists, named_checkpoints, newest_whole, read_checkpoint
+from amkd_mm.classifiers import warn_of_other_normalization
+from amkd_mm.downloads import explain_failed_downloads
 
 
 def build_parser(description):
@@ -56,6 +58,7 @@ def check_checkpoints(parser, cfg):
 
 def load_config(parser, args):
     """Load the config and apply the shared options to it."""
+    explain_failed_downloads()
     check_file(parser, 'config', args.config)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     register_all_modules(False)
@@ -176,6 +179,9 @@ def main():
             parser.error('--auto-scale-lr needs auto_scale_lr.base_batch_size in the config')
         cfg.auto_scale_lr.enable = True
     runner = Runner.from_cfg(cfg)
+    if 'architecture' not in cfg.model:
+        model = getattr(runner.model, 'module', runner.model)
+        warn_of_other_normalization('model', model, cfg.model, model.data_preprocessor)
     if cfg.get('resume'):
         runner.register_hook(ValidateTheLastEpoch())
     runner.train()

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..activation_checkpointing import disable_checkpointing
 from ..boundary_rows import Rows, is_boundary, split
-from ..classifiers import to_logits
+from ..classifiers import expected_normalization, to_logits, warn_of_other_normalization
 from ..fast_teacher import FastTeacher
 from ..recorders import sources_of
 from .boundary_norm import check_boundary_norm, is_synchronised, normalize_boundary_rows
@@ -31,7 +31,6 @@ from .preparation import (
     adapt_inputs,
     adopt_batch_augments,
     build_preprocessor,
-    keep_weights,
     written_preprocessor,
 )
 from .teacher_checkpoint import check_exists, initial_preprocessor, load_teacher
@@ -72,8 +71,9 @@ class AMKD(SingleTeacherDistill):
     The teacher gets the images as it was trained on them, also in validation: the student's are
     normalised anew by :class:`~amkd_mm.teacher_inputs.TeacherInputs` if the two differ in mean,
     standard deviation or order of channels. What the teacher was trained on is what
-    ``teacher.data_preprocessor`` says, otherwise the config in its checkpoint, otherwise the
-    config that its ``cfg_path`` names, otherwise the same as the student.
+    ``teacher.data_preprocessor`` says, otherwise the config in its checkpoint, otherwise
+    torchvision or timm where the weights are theirs, otherwise the config that its ``cfg_path``
+    names, otherwise the same as the student.
 
     Args:
         distiller (dict | BaseDistiller): Config of a distiller.
@@ -133,12 +133,13 @@ class AMKD(SingleTeacherDistill):
             check_exists(teacher_ckpt)
         trained = kwargs.get('teacher_trainable', False)
         written = written_preprocessor(teacher)
+        student_settings, teacher_settings = (
+            model if isinstance(model, dict) else {} for model in (architecture, teacher)
+        )
         student = MODELS.build(architecture) if isinstance(architecture, dict) else architecture
         teacher = MODELS.build(teacher) if isinstance(teacher, dict) else teacher
         check_pair(student, teacher, trained)
         check_boundary_norm(boundary_norm)
-        for model in (student, teacher):
-            keep_weights(model)
         adaptations = []
         # A frozen teacher needs neither, and not every device has the one, nor an attack the other.
         if not trained and has_sync_batch_norm(teacher):
@@ -166,8 +167,15 @@ class AMKD(SingleTeacherDistill):
             recorded = load_teacher(self.teacher, teacher_ckpt, teacher_ckpt_strict)
         else:
             recorded = initial_preprocessor(self.teacher)
+        pretrained = None if teacher_ckpt else expected_normalization(teacher, teacher_settings)
+        if pretrained and written is not None:
+            own = build_preprocessor(written)
+            warn_of_other_normalization('model.teacher', teacher, teacher_settings, own)
         self.teacher_inputs = adapt_inputs(
-            self.teacher, self.data_preprocessor, written, recorded, teacher_input_size
+            self.teacher, self.data_preprocessor, written, recorded, teacher_input_size, pretrained
+        )
+        warn_of_other_normalization(
+            'model.architecture', student, student_settings, self.data_preprocessor
         )
         if isinstance(self.distiller, OFDDistiller):
             # From the teacher's weights; otherwise done by OverhaulFeatureDistillation.

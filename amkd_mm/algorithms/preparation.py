@@ -6,7 +6,6 @@ from copy import deepcopy
 
 from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
-from mmpretrain.models.classifiers import HuggingFaceClassifier, TimmClassifier
 from mmrazor.registry import MODELS
 from torch import nn
 
@@ -38,15 +37,6 @@ def says_something(preprocessor: nn.Module) -> bool:
     return (
         getattr(preprocessor, '_enable_normalize', False) or PixelSpace(preprocessor).swaps_channels
     )
-
-
-def keep_weights(model: nn.Module) -> None:
-    """Keep the Runner from drawing weights anew that a library has already set.
-
-    The Runner calls ``init_weights`` of the networks of timm too, also of pretrained ones.
-    """
-    if isinstance(model, (TimmClassifier, HuggingFaceClassifier)):
-        model._is_init = True
 
 
 def adopt_batch_augments(preprocessor: nn.Module, student: nn.Module) -> bool:
@@ -82,6 +72,7 @@ def adapt_inputs(
     written: dict | nn.Module | None,
     recorded: dict | None,
     size: int | Sequence[int] | None,
+    pretrained: dict | None = None,
 ) -> TeacherInputs:
     """Give the teacher the inputs it was trained on, whatever the student gets.
 
@@ -91,6 +82,7 @@ def adapt_inputs(
         written (dict | nn.Module, optional): ``model.teacher.data_preprocessor`` of the config.
         recorded (dict, optional): What the teacher's checkpoint says.
         size (int | Sequence[int], optional): Height and width the teacher expects.
+        pretrained (dict, optional): ``mean`` and ``std`` that its library says of its weights.
 
     Returns:
         TeacherInputs: What the teacher now does first, if there is anything to do.
@@ -110,6 +102,11 @@ def adapt_inputs(
             )
     elif recorded is not None:
         own, source = build_preprocessor(recorded), 'checkpoint'
+    elif pretrained is not None:
+        # Its channels are as the student's, for only the data tells in which order they come.
+        given = PixelSpace(preprocessor)
+        rest = dict(to_rgb=given.swaps_channels, pad_size_divisor=given.divisor)
+        own, source = build_preprocessor({**pretrained, **rest}), 'library'
     elif not says_something(own):
         own, source = preprocessor, None
         print_log(

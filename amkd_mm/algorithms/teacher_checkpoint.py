@@ -8,6 +8,7 @@ from torch import nn
 
 from ..checkpoint_files import exists, read_checkpoint
 from ..checkpoint_fit import TEACHER, choose
+from .weight_checks import check_weights
 
 # How many keys an error lists.
 SHOWN = 5
@@ -62,6 +63,7 @@ def load_teacher(teacher: nn.Module, path: str, strict: bool = True) -> dict | N
     weights = checkpoint.get('state_dict', checkpoint)
     chosen = choose(weights, teacher)
     weights = chosen.weights
+    check_weights(weights, teacher.state_dict(), f'model.teacher_ckpt: {path!r}')
 
     # MMPretrain's backbones may rename keys of a checkpoint on loading, so that the match can
     # only be judged by loading. PyTorch reports differing shapes by an error of its own.

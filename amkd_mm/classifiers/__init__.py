@@ -9,6 +9,7 @@ from .outputs import (
     to_embedding,
     to_logits,
 )
+from .pretrained_inputs import expected_normalization, warn_of_other_normalization
 from .torchvision_classifier import TorchVisionClassifier
 
 __all__ = [
@@ -16,8 +17,10 @@ __all__ = [
     'TorchVisionClassifier',
     'class_layers',
     'embedding_width',
+    'expected_normalization',
     'find_outputs',
     'num_classes',
     'to_embedding',
     'to_logits',
+    'warn_of_other_normalization',
 ]

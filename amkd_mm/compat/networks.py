@@ -1,10 +1,13 @@
 """MMPretrain's networks, alone and within another model."""
 
+from mmengine.model import BaseModule
+
 
 def apply():
     """Apply every repair of this file. Calling it again changes nothing."""
     classify_single_images()
     load_wrapped_classifiers()
+    keep_weights_of_libraries()
 
 
 def classify_single_images():
@@ -48,3 +51,22 @@ def _add_model_prefix(state_dict, prefix, *_):
     if not all(key.startswith(inner) for key in own):
         for key in own:
             state_dict[inner + key[len(prefix) :]] = state_dict.pop(key)
+
+
+def keep_weights_of_libraries():
+    """A pretrained network of timm trains from random weights, without a word.
+
+    MMPretrain 1.2.0: the Runner calls ``init_weights`` of everything that has one, so also that by
+    which networks of timm and Hugging Face draw their weights, after those have been loaded. What
+    ``init_cfg`` asks for remains to be done.
+    """
+    from mmpretrain.models.classifiers import HuggingFaceClassifier, TimmClassifier
+
+    for kind in (TimmClassifier, HuggingFaceClassifier):
+        kind.init_weights = _init_all_but_the_network
+
+
+def _init_all_but_the_network(self):
+    """Initialise a classifier whose network has its weights from the library that built it."""
+    self.model.is_init = True
+    BaseModule.init_weights(self)

@@ -3,6 +3,7 @@
 from .augmented_sample_hook import AugmentedSampleHook
 from .boundary_sample_hook import BoundarySampleHook
 from .boundary_visualization_hook import BoundaryVisualizationHook
+from .check_invalid_loss_hook import CheckInvalidLossHook
 from .image_memory_hook import ImageMemoryHook
 from .local_distribution_hook import LocalDistributionHook
 from .loss_weight_schedule_hook import LossWeightScheduleHook
@@ -13,6 +14,7 @@ __all__ = [
     'BoundarySampleHook',
     'BoundaryVisualizationHook',
     'ImageMemoryHook',
+    'CheckInvalidLossHook',
     'LocalDistributionHook',
     'LossWeightScheduleHook',
     'MetricAlgorithmHook',

@@ -11,6 +11,8 @@ default_hooks = dict(
     metric_algorithm=dict(type='mmrazor.MetricAlgorithmHook'),
     # For losses that keep something of each image; does nothing without one.
     image_memory=dict(type='mmrazor.ImageMemoryHook'),
+    # Ends a training whose loss is NaN or infinite.
+    invalid_loss=dict(type='mmrazor.CheckInvalidLossHook'),
     # Pictures of boundary samples, set `enable=True` to draw them.
     boundary_visualization=dict(type='mmrazor.BoundaryVisualizationHook', enable=False),
 )

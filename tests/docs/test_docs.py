@@ -10,6 +10,7 @@ A comment before a block, which readers do not see, says what is special about i
     <!-- test: after PAGE -->     what that page leaves behind is there, too
     <!-- test: images FOLDER -->  such a folder of images is there, with a folder for each class
     <!-- test: needs PACKAGE -->  without which it is left out
+    <!-- test: weights NAME -->   random weights of torchvision or timm are in its cache
 
 All else is run, a page from top to bottom in a folder of its own.
 """
@@ -33,6 +34,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+import torchvision
 import yaml
 from mmengine.config import Config
 from mmengine.registry import DefaultScope, init_default_scope
@@ -299,6 +301,7 @@ def test_config_builds_and_steps(page, block, tmp_path, monkeypatch, load_tool, 
     for name, text in files_of(page).items():
         (tmp_path / name).write_text(text)
     make_images_of(page, tmp_path)
+    use_weights_of(page, tmp_path, monkeypatch)
     config = Config.fromfile(block.marks['file'])
     if not all(map(find_spec, block.marks.get('needs', '').split())):
         pytest.skip(f'needs {block.marks["needs"]}')
@@ -379,6 +382,9 @@ def run_page(page, folder, finished):
         # Faster than more threads, for networks as small as these.
         'OMP_NUM_THREADS': '1',
         'PORT': str(free_port()),
+        'TORCH_HOME': str(folder),
+        'HF_HUB_CACHE': str(folder / 'models'),
+        'HF_HUB_OFFLINE': '1',
     }
     for block in blocks_of(page):
         if 'after' in block.marks:
@@ -387,6 +393,8 @@ def run_page(page, folder, finished):
             shutil.copytree(source, folder, ignore=there, dirs_exist_ok=True)
         if 'images' in block.marks:
             make_images(folder / block.marks['images'])
+        if 'weights' in block.marks:
+            make_weights(block.marks['weights'], folder)
         if 'file' in block.marks:
             (folder / block.marks['file']).write_text(block.text)
         missing = not all(map(find_spec, block.marks.get('needs', '').split()))
@@ -449,6 +457,40 @@ def make_images(folder):
                 pixels = generator.integers(0, 128, (80, 100, 3), dtype=np.uint8)
                 pixels[..., index] += 127
                 Image.fromarray(pixels).save(folder / split / name / f'{item}.jpg')
+
+
+def use_weights_of(page, folder, monkeypatch):
+    """Let this process find weights in the caches of torchvision and timm."""
+    for block in blocks_of(page):
+        if 'weights' in block.marks:
+            make_weights(block.marks['weights'], folder)
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(folder / 'hub'))
+    if find_spec('huggingface_hub'):
+        from huggingface_hub import constants
+
+        monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(folder / 'models'))
+        monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', True)
+
+
+def make_weights(name, folder):
+    """Random weights where torchvision or timm keep those that they have downloaded."""
+    if '.' not in name:
+        url = torchvision.models.get_model_weights(name).IMAGENET1K_V1.url
+        path = folder / 'hub/checkpoints' / Path(url).name
+        network, save = torchvision.models.get_model(name), torch.save
+    elif find_spec('timm'):
+        import timm
+        from safetensors.torch import save_file as save
+
+        network = timm.create_model(name)
+        repository = folder / 'models' / f'models--timm--{name}'
+        (repository / 'refs').mkdir(parents=True, exist_ok=True)
+        (repository / 'refs/main').write_text('0' * 40)
+        path = repository / 'snapshots' / ('0' * 40) / 'model.safetensors'
+    else:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save(network.state_dict(), path)
 
 
 # --- Messages, versions ---------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from amkd_mm.activation_checkpointing import disable_checkpointing
 from amkd_mm.attacks import BoundarySearch, BSSAttack, attack_names, build_attack
 from amkd_mm.checkpoint_files import read_checkpoint
 from amkd_mm.checkpoint_fit import choose
+from amkd_mm.downloads import explain_failed_downloads
 from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks.boundary_sample_hook import sample_target
 from amkd_mm.pixel_space import PixelSpace
@@ -229,6 +230,7 @@ def curves(fast, inputs, labels, targets, bounds, repeats):
 
 
 def main():
+    explain_failed_downloads()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config of the classifier')
     parser.add_argument('checkpoint', help='checkpoint of the classifier')

@@ -27,6 +27,7 @@ from mmengine.runner import Runner
 from mmrazor.utils import register_all_modules
 
 from amkd_mm import boundary_rows
+from amkd_mm.downloads import explain_failed_downloads
 from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks import BoundarySampleHook
 from amkd_mm.hooks.sample_hook import evaluation_mode
@@ -295,6 +296,7 @@ def report(kinds, parts, peaks):
 
 
 def main():
+    explain_failed_downloads()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config of a distillation with boundary samples')
     parser.add_argument('--steps', type=int, default=20, help='counted steps (default: 20)')

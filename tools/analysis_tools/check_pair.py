@@ -43,6 +43,7 @@ from mmrazor.utils import register_all_modules
 from amkd_mm import hooks
 from amkd_mm.algorithms.pair_checks import class_count_key
 from amkd_mm.classifiers import embedding_width, num_classes, to_logits
+from amkd_mm.downloads import failed_download
 from amkd_mm.fast_teacher import logits_and_gradient
 from amkd_mm.hooks.sample_hook import SampleHook, evaluation_mode
 from amkd_mm.pixel_space import PixelSpace
@@ -95,6 +96,8 @@ def fill(start, text):
 
 def describe(error):
     """An error in one line: what it says and, unless this package says it, where."""
+    if (text := failed_download(error)) is not None:
+        return ' '.join(text.splitlines())
     text = error.args[0] if isinstance(error, KeyError) and error.args else error
     # A registry goes on with a link.
     text = ' '.join(str(text).split()).partition(' More details can be found')[0] or 'no message'
@@ -304,7 +307,9 @@ def ask(network, images):
 
 def declared_size(network):
     """Height and width that a network says it is made for, or None."""
-    sizes = [getattr(module, 'img_size', None) for module in network.modules()]
+    # A network of timm with `dynamic_img_size=True` takes others just as well.
+    fixed = [module for module in network.modules() if getattr(module, 'strict_img_size', True)]
+    sizes = [getattr(module, 'img_size', None) for module in fixed]
     size = next(filter(None, sizes), None)
     return (size, size) if isinstance(size, int) else size and tuple(size)
 

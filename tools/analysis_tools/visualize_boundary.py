@@ -31,6 +31,7 @@ from amkd_mm.attacks import AttackResult, BoundaryAttack
 from amkd_mm.checkpoint_files import exists, read_checkpoint
 from amkd_mm.checkpoint_fit import moved, without_wrapper
 from amkd_mm.classifiers import num_classes
+from amkd_mm.downloads import explain_failed_downloads
 from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks import BoundarySampleHook
 from amkd_mm.hooks.boundary_sample_hook import runner_up_target
@@ -437,6 +438,7 @@ def check_folder(out):
 
 
 def main():
+    explain_failed_downloads()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config of the distillation')
     parser.add_argument('checkpoint', help='checkpoint of the distillation')
