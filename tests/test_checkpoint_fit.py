@@ -364,3 +364,17 @@ def test_strict_loading_stays_strict(tmp_path):
     torch.save(weights, tmp_path / 'weights.pth')
     with pytest.raises(RuntimeError, match='head.fc.bias'):
         load_checkpoint(MODELS.build(classifier()), str(tmp_path / 'weights.pth'), strict=True)
+
+
+@pytest.mark.parametrize('place', ['load_from', 'init_cfg'])
+def test_a_diverged_network_is_refused(place, tmp_path):
+    weights = {name: value.clone() for name, value in STUDENT.items()}
+    weights['head.fc.bias'][1] = float('nan')
+    path = str(tmp_path / 'diverged.pth')
+    torch.save(weights, path)
+    with pytest.raises(ValueError, match=r"fc.bias' has 1 values of 4 that are NaN"):
+        if place == 'load_from':
+            loaded(distillation(), path, tmp_path)
+        else:
+            init_cfg = dict(type='Pretrained', checkpoint=path)
+            MODELS.build(classifier(init_cfg=init_cfg)).init_weights()

@@ -8,7 +8,7 @@ from torch import nn
 
 from ..checkpoint_files import exists, read_checkpoint
 from ..checkpoint_fit import TEACHER, choose
-from .weight_checks import check_weights
+from ..weight_checks import check_weights
 
 # How many keys an error lists.
 SHOWN = 5

@@ -12,6 +12,7 @@ from mmengine.runner import Runner, _flexible_runner, checkpoint, runner
 
 from ..checkpoint_files import newest_whole
 from ..checkpoint_fit import STUDENT, TEACHER, check_fit, choose, has_teacher, is_algorithm
+from ..weight_checks import check_weights
 
 
 def apply():
@@ -40,6 +41,7 @@ def load_what_fits():
         while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
             model = model.module
         chosen = choose(state_dict, model)
+        check_weights(chosen.weights, model.state_dict(), 'the checkpoint')
         before = {
             name: value.clone()
             for name, value in model.state_dict().items()
