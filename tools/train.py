@@ -18,6 +18,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner, find_latest_checkpoint
 from mmrazor.utils import register_all_modules
 
 from amkd_mm.algorithms.teacher_checkpoint import exists
+from amkd_mm.folder_lock import hold
 
 
 def build_parser(description):
@@ -156,6 +157,10 @@ def main():
     if args.resume != 'auto':
         check_file(parser, '--resume', args.resume)
     cfg = load_config(parser, args)
+    try:
+        hold(cfg.work_dir, cfg.launcher)
+    except ValueError as error:
+        parser.error(str(error))
     check_file(parser, 'model.teacher_ckpt', cfg.model.get('teacher_ckpt'))
     if args.amp:
         enable_amp(parser, cfg)

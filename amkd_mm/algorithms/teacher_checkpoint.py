@@ -7,6 +7,8 @@ import re
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
+from ..recorded_config import assignments, literal
+
 # How many keys an error lists.
 SHOWN = 5
 # Data preprocessors that a checkpoint may name.
@@ -109,14 +111,9 @@ def recorded_preprocessor(checkpoint: dict) -> dict | None:
     """
     text = (checkpoint.get('meta') or {}).get('cfg')
     try:
-        statements = ast.parse(text).body
-    except (SyntaxError, TypeError, ValueError):
+        config = assignments(text)
+    except ValueError:
         return None
-    config = {
-        statement.targets[0].id: statement.value
-        for statement in statements
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
-    }
     model = entries(config.get('model'))
     # As the Runner does: the model's own, if it has one.
     found = model.get('data_preprocessor', config.get('data_preprocessor'))
@@ -125,10 +122,10 @@ def recorded_preprocessor(checkpoint: dict) -> dict | None:
         return None
     settings = entries(found)
     try:
-        kind = ast.literal_eval(settings.pop('type', ast.Constant('ClsDataPreprocessor')))
+        kind = literal(settings.pop('type', ast.Constant('ClsDataPreprocessor')))
         # Known by its last name alone: to look another up would import what the file names.
         kind = KINDS[str(kind).rpartition('.')[2]]
-        known = {key: ast.literal_eval(settings[key]) for key in SETTINGS if key in settings}
+        known = {key: literal(settings[key]) for key in SETTINGS if key in settings}
     except (KeyError, ValueError):
         return None
     return dict(known, type=kind)

@@ -13,6 +13,7 @@ from . import (
     networks,
     quantization,
     recording,
+    resume,
     validation,
 )
 
@@ -25,6 +26,7 @@ def apply():
         environment,
         configs,
         checkpoints,
+        resume,
         recording,
         networks,
         datasets,

@@ -6,6 +6,7 @@ from .boundary_visualization_hook import BoundaryVisualizationHook
 from .local_distribution_hook import LocalDistributionHook
 from .loss_weight_schedule_hook import LossWeightScheduleHook
 from .metric_algorithm_hook import MetricAlgorithmHook
+from .step_seed_hook import StepSeedHook
 
 __all__ = [
     'AugmentedSampleHook',
@@ -14,4 +15,5 @@ __all__ = [
     'LocalDistributionHook',
     'LossWeightScheduleHook',
     'MetricAlgorithmHook',
+    'StepSeedHook',
 ]

@@ -16,6 +16,8 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
+from amkd_mm.folder_lock import lock
+
 ROOT = Path(__file__).parents[2]
 NUM_CLASSES = 3
 
@@ -214,6 +216,34 @@ def test_killed_training_resumes(folder, trained):
     assert resumed['meta']['epoch'] == 3
     for key, value in plain['state_dict'].items():
         torch.testing.assert_close(resumed['state_dict'][key], value, msg=key)
+
+
+def test_resume_runs_nothing_that_a_checkpoint_says(folder, trained, tools, monkeypatch):
+    checkpoint = torch.load(folder / 'plain/epoch_2.pth', weights_only=False)
+    program = f"x = __import__('os').system('echo > {folder}/marker')\ngpu_ids = [0]\n"
+    checkpoint['meta'].update(config=program, cfg=program)
+    checkpoint['message_hub']['runtime_info']['cfg'] = program
+    torch.save(checkpoint, folder / 'malicious.pth')
+
+    command = ['train.py', 'config.py', '--work-dir', 'hostile', '--resume', 'malicious.pth']
+    call(tools['train'], folder, monkeypatch, *command)
+
+    assert last_checkpoint(folder / 'hostile')['meta']['epoch'] == 3
+    assert not (folder / 'marker').exists()
+
+
+def test_a_second_training_leaves_the_folder_of_the_first_alone(
+    folder, trained, tools, monkeypatch, capsys
+):
+    before = {path: path.stat().st_mtime_ns for path in (folder / 'plain').rglob('*')}
+    with lock(folder / 'plain/.lock'), pytest.raises(SystemExit) as ended:
+        call(tools['train'], folder, monkeypatch, 'train.py', 'config.py', '--work-dir', 'plain')
+
+    assert ended.value.code == 2
+    assert 'plain: another training writes to this folder' in capsys.readouterr().err
+    after = {path: path.stat().st_mtime_ns for path in (folder / 'plain').rglob('*')}
+    # Opened for the lock, and nothing else.
+    assert {path.name for path in after if after[path] != before.get(path)} <= {'.lock'}
 
 
 def test_resumed_after_the_last_epoch(folder, trained, tools, monkeypatch):
