@@ -19,6 +19,9 @@ DEPTH = 50
 # Characters of a number.
 DIGITS = 100
 
+# Data preprocessors with a mean and a standard deviation of channels.
+PREPROCESSORS = ('ClsDataPreprocessor', 'ImgDataPreprocessor')
+
 # What a dumped config consists of beside names, numbers and strings.
 OPERATORS = frozenset('()[]{},:=-')
 # What comes before a value.
@@ -99,16 +102,20 @@ def check_normalization(settings: dict, key: str) -> None:
     """Raise ``ValueError`` if a data preprocessor cannot divide by its ``std``.
 
     Args:
-        settings (dict): Of ``ClsDataPreprocessor`` or ``ImgDataPreprocessor``: ``mean`` and
-            ``std``, one number or one of each of three channels, in units of pixels.
+        settings (dict): Of ``ClsDataPreprocessor`` or ``ImgDataPreprocessor``, others pass:
+            ``mean`` and ``std``, one number or one of each of three channels, in units of pixels.
         key (str): Where the settings come from, for the message.
     """
+    kind = settings.get('type', 'ClsDataPreprocessor')
+    if isinstance(kind, str) and kind.rpartition('.')[2] not in PREPROCESSORS:
+        return
     mean, std = settings.get('mean'), settings.get('std')
     if (mean is None) != (std is None):
         raise ValueError(f'{key}: `mean` and `std` go together: give both or neither')
     for name, values in (('mean', mean), ('std', std)):
         if values is None:
             continue
+        values = [values] if is_number(values) else values
         valid = isinstance(values, (list, tuple)) and len(values) in (1, 3)
         # A NaN fails the comparison, too.
         low, sign = (0, '> 0') if name == 'std' else (-np.inf, '')

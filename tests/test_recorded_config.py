@@ -108,7 +108,7 @@ def test_literals_run_nothing():
         dict(mean=[float('-inf')], std=[1.0]),
         dict(mean=[True], std=[1.0]),
         dict(mean='123', std=[1.0]),
-        dict(mean=0.0, std=1.0),
+        dict(mean=0.0, std=0),
         dict(mean=[0.0]),
         dict(std=[1.0]),
     ],
@@ -122,3 +122,5 @@ def test_usual_normalization_passes():
     check_normalization(dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]), 'here')
     check_normalization(dict(mean=(0,), std=(255,)), 'here')
     check_normalization(dict(to_rgb=True), 'here')
+    check_normalization(dict(mean=0, std=255.0), 'here')
+    check_normalization(dict(type='TwoNormDataPreprocessor', mean='its own'), 'here')

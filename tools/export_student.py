@@ -24,6 +24,7 @@ from mmpretrain.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 from mmrazor.utils import register_all_modules
 
 from amkd_mm.algorithms.teacher_checkpoint import exists
+from amkd_mm.file_hash import check_hash, name_by_hash
 
 PREFIX = 'architecture.'
 # Where the classes that a student's config may name are registered.
@@ -164,6 +165,12 @@ def main():
         metavar='KEY=VALUE',
         help='the overrides that the distillation was started with',
     )
+    parser.add_argument(
+        '--hash',
+        action='store_true',
+        help='append 8 digits of its SHA-256 to the name of the checkpoint, by which its readers '
+        'notice damage',
+    )
     args = parser.parse_args()
     for name in ('config', 'checkpoint'):
         path = getattr(args, name)
@@ -179,6 +186,7 @@ def main():
         cfg.merge_from_dict(args.cfg_options)
     try:
         config = student_config(cfg)
+        check_hash(args.checkpoint)
         checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, map_location='cpu')
         exported = student_checkpoint(checkpoint, config)
     except ValueError as error:
@@ -186,7 +194,8 @@ def main():
     out.parent.mkdir(parents=True, exist_ok=True)
     torch.save(exported, out)
     config.dump(out.with_suffix('.py'))
-    print(f'{len(exported["state_dict"])} tensors: {out}, config: {out.with_suffix(".py")}')
+    written = name_by_hash(out) if args.hash else out
+    print(f'{len(exported["state_dict"])} tensors: {written}, config: {out.with_suffix(".py")}')
     if 'test_dataloader' not in config:
         print('The config has no test_dataloader, which ImageClassificationInferencer needs.')
 

@@ -18,6 +18,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner, find_latest_checkpoint
 from mmrazor.utils import register_all_modules
 
 from amkd_mm.algorithms.teacher_checkpoint import exists
+from amkd_mm.file_hash import check_hash
 from amkd_mm.folder_lock import hold
 
 
@@ -41,12 +42,17 @@ def build_parser(description):
 
 
 def check_file(parser, name, path):
-    """Exit with one line when a local file is missing; URLs are left to MMEngine."""
+    """Exit with one line when a local file is missing or damaged; URLs are left to MMEngine."""
     if path and not exists(path):
         hint = ''
         if name == 'model.teacher_ckpt':
             hint = '\ntrain the teacher first (configs/vanilla), or give the path or URL of one'
         parser.error(f'{name}: no such file: {path}{hint}')
+    if path:
+        try:
+            check_hash(path)
+        except ValueError as error:
+            parser.error(f'{name}: {error}')
 
 
 def load_config(parser, args):
@@ -136,6 +142,30 @@ class ValidateTheLastEpoch(Hook):
             runner.val_loop.run()
 
 
+class RefuseToDoNothing(Hook):
+    """End a training or validation without a single batch before it starts."""
+
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner):
+        loop = runner.train_loop
+        limit = ('max_iters', loop.max_iters)
+        if not isinstance(loop, IterBasedTrainLoop):
+            limit = ('max_epochs', loop.max_epochs)
+        if limit[1] < 1:
+            raise ValueError(f'train_cfg.{limit[0]} is {limit[1]}: nothing would be trained')
+        loaders = [('train', loop.dataloader)]
+        if runner.val_loop is not None:
+            loaders.append(('val', runner.val_loop.dataloader))
+        for name, loader in loaders:
+            if len(loader) == 0:
+                raise ValueError(
+                    f'{name}_dataloader gives no batch: it has {len(loader.dataset)} images, '
+                    f'batch_size={loader.batch_size} and drop_last={loader.drop_last}: set '
+                    'drop_last=False, or a batch_size of at most the number of images'
+                )
+
+
 def main():
     parser = build_parser('Train an algorithm')
     parser.add_argument(
@@ -172,6 +202,7 @@ def main():
         set_resume(cfg, args.resume)
     check_file(parser, 'load_from', cfg.get('load_from'))
     runner = Runner.from_cfg(cfg)
+    runner.register_hook(RefuseToDoNothing())
     if cfg.get('resume'):
         runner.register_hook(ValidateTheLastEpoch())
     runner.train()

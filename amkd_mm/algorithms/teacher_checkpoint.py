@@ -7,6 +7,7 @@ import re
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
+from ..file_hash import check_hash
 from ..recorded_config import assignments, literal
 
 # How many keys an error lists.
@@ -59,9 +60,11 @@ def load_teacher(teacher: nn.Module, path: str, strict: bool = True) -> dict | N
 
     Raises:
         FileNotFoundError: If a local file does not exist.
-        ValueError: If it does not load, or keys or shapes do not match; lists the first ones.
+        ValueError: If it is not what the hash in its name says, does not load, or keys or shapes do
+            not match; lists the first ones.
     """
     check_exists(path)
+    check_hash(path)
     try:
         checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
     except Exception as error:  # A download, an archive or an unpickler may fail in any way.

@@ -8,6 +8,8 @@ from mmengine.evaluator import BaseMetric
 from mmpretrain.registry import METRICS
 from torch import Tensor
 
+from ..argument_checks import check_int
+
 
 def calibration_error(confidences: Tensor, correct: Tensor, num_bins: int = 15) -> float:
     """Expected calibration error of Guo et al., ICML 2017 (arXiv 1706.04599), as a share.
@@ -55,10 +57,7 @@ class ExpectedCalibrationError(BaseMetric):
 
     def __init__(self, num_bins: int = 15, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if num_bins < 1:
-            raise ValueError(
-                f'ExpectedCalibrationError: num_bins must be at least 1, not {num_bins}'
-            )
+        check_int('ExpectedCalibrationError: num_bins', num_bins, minimum=1)
         self.num_bins = num_bins
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:

@@ -1,12 +1,14 @@
 """LossWeightScheduleHook: distillation loss weights that change over the epochs."""
 
 import math
+import warnings
 from collections.abc import Sequence
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmrazor.registry import HOOKS
 
+from ..argument_checks import check_kind, check_number
 from .training_span import Moment, check_moment, require_epochs, resolve
 
 POLICIES = ('constant', 'linear', 'cosine', 'step')
@@ -38,7 +40,8 @@ class LossWeightScheduleHook(Hook):
 
     Raises:
         ValueError: If a policy is unknown or lacks an argument, if the model has no such loss or
-            the loss has no ``loss_weight``, or if the training counts iterations.
+            the loss has no ``loss_weight``, if another hook has a schedule for it, or if the
+            training counts iterations.
 
     Examples:
         The weights of BSS (Heo et al., AAAI 2019), 4 to 1 on clean samples and 2 to 0 at three
@@ -63,6 +66,10 @@ class LossWeightScheduleHook(Hook):
         milestones: Sequence[Moment] | None = None,
         gamma: float = 0.1,
     ) -> None:
+        check_kind('LossWeightScheduleHook: loss', loss, str, "'loss_kl'")
+        for name, value in dict(start=start, stop=stop, gamma=gamma).items():
+            if value is not None or name != 'stop':
+                check_number(f'LossWeightScheduleHook: {name}', value, minimum=0)
         if policy not in POLICIES:
             raise ValueError(f'policy must be one of {POLICIES}, not {policy!r}')
         if policy in ('linear', 'cosine') and stop is None:
@@ -75,6 +82,8 @@ class LossWeightScheduleHook(Hook):
         self.stop = stop
         self.begin = check_moment('begin', begin)
         self.end = check_moment('end', end)
+        if type(begin) is type(end) and begin > end:
+            raise ValueError(f'LossWeightScheduleHook: begin={begin} is after end={end}')
         self.milestones = [check_moment('milestones', m) for m in milestones or ()]
         self.gamma = gamma
 
@@ -106,6 +115,24 @@ class LossWeightScheduleHook(Hook):
             )
         self._module = losses[self.loss]
         require_epochs(runner, f'LossWeightScheduleHook of {self.loss!r} counts epochs')
+        self._check_effect(runner)
+        self._module.has_weight_schedule = True
+
+    def _check_effect(self, runner) -> None:
+        """Refuse a second schedule of the same loss, and warn of a weight that stays 0."""
+        hooks = [hook for hook in runner.hooks if isinstance(hook, LossWeightScheduleHook)]
+        if sum(hook.loss == self.loss for hook in hooks) > 1:
+            raise ValueError(
+                f'LossWeightScheduleHook: `custom_hooks` has several for loss={self.loss!r}, of '
+                'which only the last would have an effect: leave one'
+            )
+        epochs = runner.max_epochs
+        if epochs and not any(self.weight(epoch, epochs) for epoch in range(epochs)):
+            warnings.warn(
+                f'LossWeightScheduleHook: the weight of {self.loss!r} is 0 in every epoch, so that '
+                'the loss has no effect: give other weights, or remove the loss',
+                stacklevel=2,
+            )
 
     def before_train_epoch(self, runner) -> None:
         """Set the weight."""

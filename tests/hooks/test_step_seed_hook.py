@@ -19,7 +19,7 @@ class Network(BaseModel):
 
     def __init__(self):
         super().__init__()
-        self.layer = nn.Linear(64, 10)
+        self.layer = nn.Linear(192, 10)
         self.seen = []
 
     def forward(self, inputs, data_samples, mode='tensor'):
