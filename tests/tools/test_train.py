@@ -246,6 +246,30 @@ def test_a_second_training_leaves_the_folder_of_the_first_alone(
     assert {path.name for path in after if after[path] != before.get(path)} <= {'.lock'}
 
 
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['train_dataloader.batch_size=64', 'train_dataloader.drop_last=True'], 'train_dataloader'),
+        (['val_dataloader.batch_size=64', 'val_dataloader.drop_last=True'], 'val_dataloader'),
+        (['train_cfg.max_epochs=0'], 'train_cfg.max_epochs is 0: nothing would be trained'),
+    ],
+)
+def test_a_training_that_does_nothing_is_refused(folder, tools, monkeypatch, options, message):
+    command = ['train.py', 'config.py', '--work-dir', 'nothing', '--cfg-options', *options]
+    with pytest.raises(ValueError, match=message) as error:
+        call(tools['train'], folder, monkeypatch, *command)
+    assert 'max_epochs' in message or 'gives no batch: it has' in str(error.value)
+    assert not list((folder / 'nothing').glob('*.pth'))
+
+
+def test_a_damaged_file_is_refused_by_its_hash(folder, tools, monkeypatch, capsys):
+    (folder / 'start-01234567.pth').write_bytes(b'weights')
+    command = ['train.py', 'config.py', '--cfg-options', 'load_from=start-01234567.pth']
+    with pytest.raises(SystemExit):
+        call(tools['train'], folder, monkeypatch, *command)
+    assert 'load_from: start-01234567.pth: its SHA-256 begins with' in capsys.readouterr().err
+
+
 def test_resumed_after_the_last_epoch(folder, trained, tools, monkeypatch):
     """MMEngine saves before it validates: what was killed in between has no accuracy yet."""
     command = ['train.py', 'config.py', '--work-dir', 'finished', '--resume', 'plain/epoch_3.pth']
