@@ -10,6 +10,8 @@ from pathlib import Path
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from .file_hash import check_hash
+
 # How MMEngine's CheckpointHook names what it saves.
 NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
 
@@ -31,10 +33,15 @@ def read_checkpoint(key: str, path: str) -> dict:
 
     Raises:
         FileNotFoundError: If a local file does not exist.
-        ValueError: If the file does not load, or holds no dict.
+        ValueError: If the file is not what the hash in its name says, does not load, or holds no
+            dict.
     """
     if not exists(path):
         raise FileNotFoundError(f'{key}: no such file: {path}')
+    try:
+        check_hash(path)
+    except ValueError as error:
+        raise ValueError(f'{key}: {error}') from None
     try:
         checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
     except Exception as error:  # A download, an archive or an unpickler may fail in any way.

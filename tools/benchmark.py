@@ -36,8 +36,9 @@ from amkd_mm.benchmarking import (
     write_tables,
 )
 from amkd_mm.benchmarking.progress import Progress
-from amkd_mm.benchmarking.running import Job, lock, train_all
+from amkd_mm.benchmarking.running import Job, train_all
 from amkd_mm.benchmarking.settings import check_logs, checkpoints_read, digest, is_written
+from amkd_mm.folder_lock import NAME, lock
 
 TOOLS = Path(__file__).resolve().parent
 CONFIGS = TOOLS.parent / 'configs'
@@ -328,7 +329,7 @@ def main():
     args = parse_args()
     # As Ctrl-C does, so that running trainings are ended, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    locked = lock(args.work_dir / '.lock')
+    locked = lock(args.work_dir / NAME)
     if locked is None:
         sys.exit(f'benchmark.py: another benchmark is writing to {args.work_dir}')
     with locked:

@@ -25,6 +25,7 @@ from mmrazor.utils import register_all_modules
 from amkd_mm.checkpoint_files import exists, read_checkpoint
 from amkd_mm.checkpoint_fit import STUDENT, moved, without_wrapper
 from amkd_mm.downloads import explain_failed_downloads
+from amkd_mm.file_hash import name_by_hash
 
 # Where the classes that a student's config may name are registered.
 REGISTRIES = (DATASETS, METRICS, MODELS, TRANSFORMS)
@@ -162,6 +163,12 @@ def main():
         metavar='KEY=VALUE',
         help='the overrides that the distillation was started with',
     )
+    parser.add_argument(
+        '--hash',
+        action='store_true',
+        help='append 8 digits of its SHA-256 to the name of the checkpoint, by which its readers '
+        'notice damage',
+    )
     args = parser.parse_args()
     for name in ('config', 'checkpoint'):
         path = getattr(args, name)
@@ -184,7 +191,8 @@ def main():
     out.parent.mkdir(parents=True, exist_ok=True)
     torch.save(exported, out)
     config.dump(out.with_suffix('.py'))
-    print(f'{len(exported["state_dict"])} tensors: {out}, config: {out.with_suffix(".py")}')
+    written = name_by_hash(out) if args.hash else out
+    print(f'{len(exported["state_dict"])} tensors: {written}, config: {out.with_suffix(".py")}')
     if 'test_dataloader' not in config:
         print('The config has no test_dataloader, which ImageClassificationInferencer needs.')
 

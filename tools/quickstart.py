@@ -20,6 +20,7 @@ from mmengine.runner import Runner
 
 import amkd_mm  # noqa: F401  (registers everything)
 from amkd_mm.attacks import BoundarySearch
+from amkd_mm.folder_lock import hold
 from amkd_mm.hooks.boundary_sample_hook import runner_up_target
 from amkd_mm.pixel_space import PixelSpace
 from amkd_mm.visualization import draw_accuracies, draw_boundary_panel
@@ -131,6 +132,10 @@ def main() -> None:
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/quickstart'))
     parser.add_argument('--seed', type=int, default=0, help='seed of every run (default: 0)')
     args = parser.parse_args()
+    try:
+        hold(args.work_dir)
+    except ValueError as error:
+        parser.error(str(error))
     started = time.perf_counter()
     # Digits' networks are too small to gain from more threads, and lose by waiting for them.
     torch.set_num_threads(1)

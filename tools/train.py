@@ -20,6 +20,8 @@ from mmrazor.utils import register_all_modules
 from amkd_mm.checkpoint_files import exists, named_checkpoints, newest_whole, read_checkpoint
 from amkd_mm.classifiers import warn_of_other_normalization
 from amkd_mm.downloads import explain_failed_downloads
+from amkd_mm.file_hash import check_hash
+from amkd_mm.folder_lock import hold
 
 
 def build_parser(description):
@@ -42,12 +44,17 @@ def build_parser(description):
 
 
 def check_file(parser, name, path):
-    """Exit with one line when a local file is missing; URLs are left to MMEngine."""
+    """Exit with one line when a local file is missing or damaged; URLs are left to MMEngine."""
     if path and not exists(path):
         hint = ''
         if name.endswith(('teacher_ckpt', 'ckpt_path')):
             hint = '\ntrain the teacher first (configs/vanilla), or give the path or URL of one'
         parser.error(f'{name}: no such file: {path}{hint}')
+    if path:
+        try:
+            check_hash(path)
+        except ValueError as error:
+            parser.error(f'{name}: {error}')
 
 
 def check_checkpoints(parser, cfg):
@@ -148,6 +155,30 @@ class ValidateTheLastEpoch(Hook):
             runner.val_loop.run()
 
 
+class RefuseToDoNothing(Hook):
+    """End a training or validation without a single batch before it starts."""
+
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner):
+        loop = runner.train_loop
+        limit = ('max_iters', loop.max_iters)
+        if not isinstance(loop, IterBasedTrainLoop):
+            limit = ('max_epochs', loop.max_epochs)
+        if limit[1] < 1:
+            raise ValueError(f'train_cfg.{limit[0]} is {limit[1]}: nothing would be trained')
+        loaders = [('train', loop.dataloader)]
+        if runner.val_loop is not None:
+            loaders.append(('val', runner.val_loop.dataloader))
+        for name, loader in loaders:
+            if len(loader) == 0:
+                raise ValueError(
+                    f'{name}_dataloader gives no batch: it has {len(loader.dataset)} images, '
+                    f'batch_size={loader.batch_size} and drop_last={loader.drop_last}: set '
+                    'drop_last=False, or a batch_size of at most the number of images'
+                )
+
+
 def main():
     parser = build_parser('Train an algorithm')
     parser.add_argument(
@@ -169,6 +200,10 @@ def main():
     if args.resume != 'auto':
         check_file(parser, '--resume', args.resume)
     cfg = load_config(parser, args)
+    try:
+        hold(cfg.work_dir, cfg.launcher)
+    except ValueError as error:
+        parser.error(str(error))
     if args.resume is not None:
         set_resume(parser, cfg, args.resume)
     check_checkpoints(parser, cfg)
@@ -182,6 +217,7 @@ def main():
     if 'architecture' not in cfg.model:
         model = getattr(runner.model, 'module', runner.model)
         warn_of_other_normalization('model', model, cfg.model, model.data_preprocessor)
+    runner.register_hook(RefuseToDoNothing())
     if cfg.get('resume'):
         runner.register_hook(ValidateTheLastEpoch())
     runner.train()

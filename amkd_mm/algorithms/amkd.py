@@ -18,13 +18,16 @@ from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
 from ..activation_checkpointing import disable_checkpointing
+from ..argument_checks import check_bool, check_kind
 from ..boundary_rows import Rows, is_boundary, split
 from ..classifiers import expected_normalization, to_logits, warn_of_other_normalization
 from ..fast_teacher import FastTeacher
+from ..recorded_config import check_normalization
 from ..recorders import sources_of
 from .boundary_norm import check_boundary_norm, is_synchronised, normalize_boundary_rows
 from .chance_check import ChanceCheck
 from .distiller_checks import check_arguments, check_cfg_path, check_distiller
+from .effect_checks import check_effects, check_records
 from .gradient_check import check_gradients
 from .pair_checks import check_pair
 from .preparation import (
@@ -101,11 +104,11 @@ class AMKD(SingleTeacherDistill):
     Raises:
         FileNotFoundError: If ``teacher_ckpt`` does not exist.
         KeyError: If the distiller names an unknown recorder, source, loss or connector.
-        TypeError: If an argument is unknown.
+        TypeError: If an argument is unknown or of another type.
         ValueError: If the checkpoint does not fit, the class counts differ, a head is for several
             labels or tasks or cannot be trained, a recorder waits for the loss of a teacher that is
-            not trained, settings beside ``cfg_path`` have no effect, ``boundary_norm`` is unknown,
-            or PyTorch cannot compile.
+            not trained, settings beside ``cfg_path`` or a loss without a mapping have no effect,
+            ``boundary_norm`` is unknown, or PyTorch cannot compile.
     """
 
     def __init__(
@@ -126,6 +129,13 @@ class AMKD(SingleTeacherDistill):
         check_arguments(
             kwargs, SingleTeacherDistill.__init__, BaseAlgorithm.__init__, AMKD.__init__
         )
+        check_bool('model.teacher_ckpt_strict', teacher_ckpt_strict)
+        check_bool('model.teacher_eval', teacher_eval)
+        for name in ('teacher_trainable', 'teacher_norm_eval', 'student_trainable'):
+            check_bool(f'model.{name}', kwargs.get(name, True))
+        check_bool('model.calculate_student_loss', kwargs.get('calculate_student_loss', True))
+        check_kind('model.teacher_compile', teacher_compile, (bool, dict), 'True or dict()')
+        check_kind('model.teacher_ckpt', teacher_ckpt, (str, type(None)), "'work_dirs/teacher.pth'")
         for key, model in (('model.architecture', architecture), ('model.teacher', teacher)):
             if isinstance(model, dict):
                 check_cfg_path(key, model)
@@ -136,6 +146,12 @@ class AMKD(SingleTeacherDistill):
         student_settings, teacher_settings = (
             model if isinstance(model, dict) else {} for model in (architecture, teacher)
         )
+        for key, settings in (
+            ('data_preprocessor', data_preprocessor),
+            ('model.teacher.data_preprocessor', written),
+        ):
+            if isinstance(settings, dict):
+                check_normalization(settings, key)
         student = MODELS.build(architecture) if isinstance(architecture, dict) else architecture
         teacher = MODELS.build(teacher) if isinstance(teacher, dict) else teacher
         check_pair(student, teacher, trained)
@@ -149,6 +165,10 @@ class AMKD(SingleTeacherDistill):
             adaptations.append('the teacher runs without activation checkpointing')
         if isinstance(distiller, dict):
             check_distiller(distiller, student, teacher, trained)
+            check_effects(
+                distiller,
+                kwargs.get('calculate_student_loss', True) or kwargs.get('student_trainable', True),
+            )
         own_augments = False
         if isinstance(data_preprocessor, dict):
             own_augments = 'batch_augments' in data_preprocessor
@@ -252,7 +272,8 @@ class AMKD(SingleTeacherDistill):
 
         Raises:
             ValueError: In the first step, if a record of the student has no gradient because the
-                activations around it are checkpointed.
+                activations around it are checkpointed, or if a loss reads a record that no step
+                makes.
         """
         clean, *groups = split(batch_inputs, data_samples, max(1, self.boundary_groups))
         # Rows that no loss reads would only cost time and disturb batch norm.
@@ -286,6 +307,7 @@ class AMKD(SingleTeacherDistill):
             skipped = self._losses_without_records()
             if self._is_first_step:
                 self._is_first_step = False
+                check_records(self.distiller, self.boundary_groups)
                 self._warn_without_boundary_rows(skipped)
                 if self._student_is_trained and torch.is_grad_enabled():
                     check_gradients(self.student, self.distiller)

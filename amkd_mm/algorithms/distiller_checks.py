@@ -11,6 +11,7 @@ from mmengine.hub import get_config
 from mmrazor.registry import TASK_UTILS
 from torch import nn
 
+from ..argument_checks import check_bool, check_int, check_number
 from ..classifiers import find_outputs
 
 # Recorders that look their source up in a model, and where.
@@ -34,7 +35,8 @@ def check_distiller(
             unknown module or parameter; the message names the config key.
         ValueError: If a recorder of a teacher that is not trained needs its loss, or the logits or
             the embedding of a model cannot be found.
-        TypeError: If an entry of a mapping is not a dict with ``recorder`` and ``from_student``.
+        TypeError: If an entry of a mapping is not a dict with ``recorder`` and ``from_student``, or
+            an entry of it, a weight or a temperature is of another type.
     """
     for side, model in (('student', student), ('teacher', teacher)):
         for name, recorder in (distiller.get(f'{side}_recorders') or {}).items():
@@ -60,6 +62,12 @@ def check_distiller(
                     )
 
     losses = distiller.get('distill_losses') or {}
+    for name, loss in losses.items():
+        key = f'model.distiller.distill_losses.{name}'
+        # A generator may be trained by a negative weight, but not at a negative temperature.
+        check_number(f'{key}.loss_weight', loss.get('loss_weight', 1.0))
+        for temperature in ('tau', 'temperature'):
+            check_number(f'{key}.{temperature}', loss.get(temperature, 1.0), above=0)
     connectors = distiller.get('connectors') or {}
     for loss, mapping in (distiller.get('loss_forward_mappings') or {}).items():
         key = f'model.distiller.loss_forward_mappings.{loss}'
@@ -70,6 +78,8 @@ def check_distiller(
                     f'{key}.{argument} must be a dict with `recorder` and `from_student`, '
                     f'not {record!r}'
                 )
+            check_bool(f'{key}.{argument}.from_student', record['from_student'])
+            check_int(f'{key}.{argument}.record_idx', record.get('record_idx', 0))
             side = 'student' if record['from_student'] else 'teacher'
             recorders = f'{side}_recorders'
             require(

@@ -11,6 +11,7 @@ from torch import nn
 
 from ..classifiers import num_classes
 from ..pixel_space import PixelSpace
+from ..recorded_config import check_normalization
 from ..teacher_inputs import TeacherInputs
 
 DEFAULT_PREPROCESSOR = 'mmpretrain.ClsDataPreprocessor'
@@ -86,7 +87,21 @@ def adapt_inputs(
 
     Returns:
         TeacherInputs: What the teacher now does first, if there is anything to do.
+
+    Raises:
+        ValueError: If no image can be normalised as the checkpoint says.
     """
+    if recorded is not None:
+        try:
+            check_normalization(
+                recorded,
+                "model.teacher_ckpt: `data_preprocessor` of the checkpoint's config, which "
+                '`model.teacher.data_preprocessor=dict(...)` replaces',
+            )
+        except ValueError:
+            if written is None:
+                raise
+            recorded = None
     own, source = teacher.data_preprocessor, 'config'
     if written is not None:
         # MMEngine ignores it beside `cfg_path`.

@@ -8,6 +8,7 @@ from torch import nn
 
 from ..checkpoint_files import exists, read_checkpoint
 from ..checkpoint_fit import TEACHER, choose
+from ..recorded_config import assignments, literal
 from ..weight_checks import check_weights
 
 # How many keys an error lists.
@@ -56,7 +57,8 @@ def load_teacher(teacher: nn.Module, path: str, strict: bool = True) -> dict | N
 
     Raises:
         FileNotFoundError: If a local file does not exist.
-        ValueError: If it does not load, or keys or shapes do not match; lists the first ones.
+        ValueError: If it is not what the hash in its name says, does not load, or keys or shapes do
+            not match; lists the first ones.
     """
     check_exists(path)
     checkpoint = read_checkpoint('model.teacher_ckpt', path)
@@ -137,14 +139,9 @@ def recorded_preprocessor(checkpoint: dict, part: str = '') -> dict | None:
     """
     text = (checkpoint.get('meta') or {}).get('cfg')
     try:
-        statements = ast.parse(text).body
-    except (SyntaxError, TypeError, ValueError):
+        config = assignments(text)
+    except ValueError:
         return None
-    config = {
-        statement.targets[0].id: statement.value
-        for statement in statements
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
-    }
     model = entries(config.get('model'))
     own = entries(model.get(part.partition('.')[0])).get('data_preprocessor')
     # As the Runner does: the model's own, if it has one.
@@ -157,10 +154,10 @@ def recorded_preprocessor(checkpoint: dict, part: str = '') -> dict | None:
         return None
     settings = entries(found)
     try:
-        kind = ast.literal_eval(settings.pop('type', ast.Constant('ClsDataPreprocessor')))
+        kind = literal(settings.pop('type', ast.Constant('ClsDataPreprocessor')))
         # Known by its last name alone: to look another up would import what the file names.
         kind = KINDS[str(kind).rpartition('.')[2]]
-        known = {key: ast.literal_eval(settings[key]) for key in SETTINGS if key in settings}
+        known = {key: literal(settings[key]) for key in SETTINGS if key in settings}
     except (KeyError, ValueError):
         return None
     return dict(known, type=kind)

@@ -6,6 +6,7 @@ import torch
 from mmrazor.registry import TASK_UTILS
 from torch import Tensor
 
+from ..argument_checks import check_int, check_number
 from .base import (
     AttackResult,
     BoundaryAttack,
@@ -54,6 +55,9 @@ class BoundarySearch(BoundaryAttack):
     """
 
     def __init__(self, tolerance: float = 0.07, overshoot: float = 0.2, max_steps: int = 8) -> None:
+        check_number('BoundarySearch: tolerance', tolerance)
+        check_number('BoundarySearch: overshoot', overshoot)
+        check_int('BoundarySearch: max_steps', max_steps, minimum=1)
         if not (0 < tolerance < 1 and 0 <= overshoot < float('inf') and max_steps >= 1):
             raise ValueError(
                 'BoundarySearch needs 0 < tolerance < 1, overshoot >= 0 and max_steps >= 1, but '

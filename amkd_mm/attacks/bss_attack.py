@@ -6,6 +6,7 @@ import torch
 from mmrazor.registry import TASK_UTILS
 from torch import Tensor
 
+from ..argument_checks import check_int, check_number
 from .base import (
     AttackResult,
     BoundaryAttack,
@@ -47,6 +48,9 @@ class BSSAttack(BoundaryAttack):
     """
 
     def __init__(self, step_size: float = 0.3, eps: float = 1e-4, num_steps: int = 10) -> None:
+        check_number('BSSAttack: step_size', step_size)
+        check_number('BSSAttack: eps', eps)
+        check_int('BSSAttack: num_steps', num_steps, minimum=1)
         if not (0 < step_size < float('inf') and 0 <= eps < float('inf') and num_steps >= 1):
             raise ValueError(
                 'BSSAttack needs step_size > 0, eps >= 0 and num_steps >= 1, but got '

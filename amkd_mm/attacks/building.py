@@ -2,6 +2,7 @@
 
 from mmrazor.registry import TASK_UTILS
 
+from ..argument_checks import check_kind
 from .base import BoundaryAttack
 
 
@@ -15,8 +16,10 @@ def build_attack(attack: dict) -> BoundaryAttack:
     """Build an attack from its config.
 
     Raises:
+        TypeError: If it is no dict.
         KeyError: If no such attack is registered; the message lists those that are.
     """
+    check_kind('attack', attack, dict, "dict(type='BoundarySearch')")
     names, kind = attack_names(), attack.get('type')
     if isinstance(kind, str) and kind.rpartition('.')[2] not in names:
         raise KeyError(f'attack.type: {kind!r} is not an attack; registered are {names}')

@@ -1,6 +1,5 @@
 """Trainings as processes, several at a time."""
 
-import fcntl
 import os
 import re
 import signal
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from ..folder_lock import NAME, held_for_child, lock
 from . import measured
 from .records import NOTES, is_complete, read_lines
 
@@ -60,18 +60,6 @@ class Training:
     started: float
 
 
-def lock(path: Path) -> IO | None:
-    """Lock a file for as long as it is open here or in a child; None if another process has it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, 'w')  # noqa: SIM115 - the caller closes it
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
-
-
 def start(job: Job, command: Sequence[str], env: dict[str, str], locked: IO) -> Training:
     """Start a job, which keeps the lock of its folder even if this process is killed."""
     # Isolated and without site-packages, to stay small.
@@ -79,7 +67,7 @@ def start(job: Job, command: Sequence[str], env: dict[str, str], locked: IO) -> 
     with open(job.folder / LOG, 'wb') as log:
         process = subprocess.Popen(
             [*measuring, *command],
-            env={**os.environ, **env},
+            env={**os.environ, **env, **held_for_child(job.folder)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -157,7 +145,7 @@ def train_all(
 def take(waiting: list[Job]) -> tuple[Job | None, IO | None]:
     """Remove the first job that no other process trains; returns it and its lock, or Nones."""
     for job in waiting:
-        locked = lock(job.folder / '.lock')
+        locked = lock(job.folder / NAME)
         if locked is not None:
             waiting.remove(job)
             return job, locked

@@ -17,6 +17,7 @@ from . import (
     networks,
     quantization,
     recording,
+    resume,
     validation,
 )
 
@@ -30,6 +31,7 @@ def apply():
         configs,
         checkpoints,
         loading,
+        resume,
         recording,
         networks,
         datasets,

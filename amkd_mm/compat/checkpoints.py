@@ -8,6 +8,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.optim import OneCycleParamScheduler
 from mmengine.runner import checkpoint
+from torchvision.models import _api as torchvision_api
 
 
 def apply():
@@ -127,8 +128,14 @@ def allow_runner_checkpoints():
 def restrict_downloaded_checkpoints():
     """A checkpoint from a URL runs whatever code it holds, though a local one cannot.
 
-    MMEngine 0.10.7 with torch >= 2.6: it downloads through ``torch.hub``, which unlike
-    ``torch.load`` still loads without ``weights_only`` by default.
+    MMEngine 0.10.7 and torchvision with torch >= 2.6: both download through ``torch.hub``, which
+    unlike ``torch.load`` still loads without ``weights_only`` by default.
     """
-    if torch.__version__ >= (2, 6) and not isinstance(checkpoint.load_url, partial):
-        checkpoint.load_url = partial(checkpoint.load_url, weights_only=True)
+    if torch.__version__ >= (2, 6):
+        for module, name in [
+            (checkpoint, 'load_url'),
+            (torchvision_api, 'load_state_dict_from_url'),
+        ]:
+            load = getattr(module, name)
+            if not isinstance(load, partial):
+                setattr(module, name, partial(load, weights_only=True))

@@ -1,14 +1,25 @@
-"""MMEngine's data sets: subsets, and several put together."""
+"""Data sets of images: subsets, several put together, and images that cannot be used."""
 
-from mmengine.dataset import BaseDataset, ConcatDataset
+from collections import Counter
+from functools import wraps
+
+import torch
+from mmcv.transforms import LoadImageFromFile
+from mmengine.dataset import BaseDataset, ConcatDataset, default_collate
+from mmengine.registry import FUNCTIONS
 
 from ..image_numbers import number_images
+
+# How many files an error lists.
+SHOWN = 3
 
 
 def apply():
     """Apply every repair of this file. Calling it again changes nothing."""
     copy_datasets_apart()
     number_images_across_parts()
+    name_unreadable_images()
+    name_images_of_other_sizes()
 
 
 def copy_datasets_apart():
@@ -46,3 +57,66 @@ def number_images_across_parts():
             number_images(self)
 
     ConcatDataset.full_init = full_init
+
+
+def name_unreadable_images():
+    """``cv2.error: (-215:Assertion failed) !buf.empty()`` for an empty image, whichever it is.
+
+    MMCV 2.1.0. A file that is missing is already named.
+    """
+    upstream_transform = LoadImageFromFile.transform
+    if upstream_transform.__module__ == __name__:
+        return
+
+    def transform(self, results):
+        try:
+            return upstream_transform(self, results)
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # Each backend of MMCV raises another kind.
+            name = results['img_path']
+            message = f'{name} cannot be read as an image: replace the file, or remove it: {error}'
+            raise ValueError(message) from error
+
+    LoadImageFromFile.transform = transform
+
+
+def name_images_of_other_sizes():
+    """``RuntimeError: stack expects each tensor to be equal size``, whichever image it is.
+
+    MMEngine 0.10.7, by ``collate_fn=dict(type='default_collate')``.
+    """
+    if FUNCTIONS.get('default_collate').__module__ == __name__:
+        return
+
+    @wraps(default_collate)
+    def collate(data_batch):
+        try:
+            return default_collate(data_batch)
+        except RuntimeError as error:
+            text = _other_sizes(data_batch)
+            if text is None:
+                raise
+            raise ValueError(text) from error
+
+    collate.__module__ = __name__
+    FUNCTIONS.register_module(name='default_collate', module=collate, force=True)
+
+
+def _other_sizes(data_batch):
+    """Says which images of a batch have another shape than most; None if they have one shape."""
+    items = [item for item in data_batch if isinstance(item, dict)]
+    items = [item for item in items if isinstance(item.get('inputs'), torch.Tensor)]
+    shapes = [tuple(item['inputs'].shape) for item in items]
+    if len(set(shapes)) < 2:
+        return None
+    ((usual, _),) = Counter(shapes).most_common(1)
+    others = [
+        f'{getattr(item.get("data_samples"), "img_path", "an image")} {shape}'
+        for item, shape in zip(items, shapes, strict=True)
+        if shape != usual
+    ]
+    return (
+        f'images of one batch differ in shape: most have {usual}, but {len(others)} have another, '
+        f'such as {", ".join(others[:SHOWN])}: add Resize or a crop to the pipeline, or repair them'
+    )

@@ -102,15 +102,18 @@ def load_plain_weights():
     MMEngine 0.10.7 takes such files everywhere else.
     """
     upstream_load = runner._load_checkpoint
-    if upstream_load.__module__ == __name__:
+    if getattr(upstream_load, 'takes_plain_weights', False):
         return
 
-    def _load_checkpoint(*args, **kwargs):
+    @wraps(upstream_load)
+    def load(*args, **kwargs):
         found = upstream_load(*args, **kwargs)
         plain = found and all(isinstance(value, torch.Tensor) for value in found.values())
         return dict(state_dict=found) if plain else found
 
-    runner._load_checkpoint = _load_checkpoint
+    # Copied by those who wrap it in turn.
+    load.takes_plain_weights = True
+    runner._load_checkpoint = load
 
 
 class RequireTrainingState(Hook):

@@ -8,6 +8,8 @@ from mmrazor.models.architectures.connectors.base_connector import BaseConnector
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
+from ..argument_checks import check_int, check_kind
+
 
 class Attention(nn.Module):
     """Channel and then spatial attention as in CBAM (Woo et al., ECCV 2018).
@@ -61,6 +63,11 @@ class FeatureFusionConnector(BaseConnector):
         self, in_channels: Sequence[int], out_channels: int = 128, init_cfg: dict | None = None
     ) -> None:
         super().__init__(init_cfg)
+        key = 'FeatureFusionConnector: in_channels'
+        check_kind(key, in_channels, (list, tuple), '[16, 32, 64]')
+        for channels in in_channels:
+            check_int(key, channels, minimum=1)
+        check_int('FeatureFusionConnector: out_channels', out_channels, minimum=1)
         self.in_channels = tuple(in_channels)
         self.project = nn.ModuleList(
             nn.Sequential(

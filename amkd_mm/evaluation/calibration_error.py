@@ -7,6 +7,7 @@ import torch
 from mmpretrain.registry import METRICS
 from torch import Tensor
 
+from ..argument_checks import check_int
 from .sparing_metric import SparingMetric
 
 
@@ -57,10 +58,7 @@ class ExpectedCalibrationError(SparingMetric):
 
     def __init__(self, num_bins: int = 15, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if num_bins < 1:
-            raise ValueError(
-                f'ExpectedCalibrationError: num_bins must be at least 1, not {num_bins}'
-            )
+        check_int('ExpectedCalibrationError: num_bins', num_bins, minimum=1)
         self.num_bins = num_bins
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:

@@ -10,6 +10,7 @@ from mmengine.dist import get_dist_info
 from torch import Tensor, nn
 
 from ..activation_checkpointing import without_checkpointing
+from ..argument_checks import check_int
 from ..attacks import build_attack
 from ..attacks.base import Bounds, Model
 from ..hooks.sample_hook import ask
@@ -47,8 +48,7 @@ class PairMetric(SparingMetric):
 
     def __init__(self, num_samples: int = 1000, attack: dict | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if num_samples < 1:
-            raise ValueError(f'{self.name}: num_samples must be at least 1, not {num_samples}')
+        check_int(f'{self.name}: num_samples', num_samples, minimum=1)
         self.num_samples = num_samples
         self.attack = build_attack(attack or dict(type='BoundarySearch'))
         self._algorithm: nn.Module | None = None

@@ -8,6 +8,7 @@ from .image_memory_hook import ImageMemoryHook
 from .local_distribution_hook import LocalDistributionHook
 from .loss_weight_schedule_hook import LossWeightScheduleHook
 from .metric_algorithm_hook import MetricAlgorithmHook
+from .step_seed_hook import StepSeedHook
 
 __all__ = [
     'AugmentedSampleHook',
@@ -18,4 +19,5 @@ __all__ = [
     'LocalDistributionHook',
     'LossWeightScheduleHook',
     'MetricAlgorithmHook',
+    'StepSeedHook',
 ]

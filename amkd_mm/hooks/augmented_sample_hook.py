@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 from mmrazor.registry import HOOKS
 from torch import Tensor
 
+from ..argument_checks import check_kind
 from ..pixel_space import PixelSpace
 from .sample_hook import SampleHook, Samples
 
@@ -38,6 +39,8 @@ class AugmentedSampleHook(SampleHook):
 
     def __init__(self, transforms: list[dict], **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        example = "[dict(type='RandomFlip', prob=0.5)]"
+        check_kind(f'{self.name}: transforms', transforms, (list, tuple), example)
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             self.transforms = Compose(transforms)
 

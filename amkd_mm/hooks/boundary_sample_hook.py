@@ -6,6 +6,7 @@ import torch
 from mmrazor.registry import HOOKS
 from torch import Tensor
 
+from ..argument_checks import check_bool
 from ..attacks import AttackResult, build_attack
 from ..pixel_space import PixelSpace
 from .sample_hook import SampleHook, Samples, check_num_samples
@@ -95,6 +96,8 @@ class BoundarySampleHook(SampleHook):
     ) -> None:
         super().__init__(**kwargs)
         check_num_samples(self.name, num_samples)
+        check_bool('BoundarySampleHook: student_correct', student_correct)
+        check_bool('BoundarySampleHook: keep_unreached', keep_unreached)
         if base not in BASES:
             raise ValueError(f'BoundarySampleHook: base must be one of {BASES}, not {base!r}')
         if target not in TARGETS:

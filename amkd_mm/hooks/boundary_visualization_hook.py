@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmrazor.registry import HOOKS
 
+from ..argument_checks import check_bool, check_int
 from ..boundary_rows import is_boundary
 from ..pixel_space import PixelSpace
 from ..visualization import draw_boundary_panel, draw_notice, render
@@ -59,11 +60,10 @@ class BoundaryVisualizationHook(Hook):
         num_samples: int = 6,
         by_epoch: bool = True,
     ) -> None:
-        if interval < 1 or num_samples < 1:
-            raise ValueError(
-                'BoundaryVisualizationHook: interval and num_samples must be at least 1, not '
-                f'{interval} and {num_samples}'
-            )
+        check_bool('BoundaryVisualizationHook: by_epoch', by_epoch)
+        check_bool('BoundaryVisualizationHook: enable', enable)
+        check_int('BoundaryVisualizationHook: interval', interval, minimum=1)
+        check_int('BoundaryVisualizationHook: num_samples', num_samples, minimum=1)
         self.enable = enable
         self.interval = interval
         self.num_samples = num_samples

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmrazor.registry import HOOKS
 from torch import Tensor
 
+from ..argument_checks import check_int, check_number
 from ..attacks.svgd import clip_to_ball, svgd_direction
 from ..pixel_space import HIGHEST_PIXEL, PixelSpace
 from .sample_hook import SampleHook, Samples, check_num_samples
@@ -52,11 +53,9 @@ class LocalDistributionHook(SampleHook):
     ) -> None:
         super().__init__(**kwargs)
         check_num_samples(self.name, num_samples)
-        if min(num_particles, num_steps) < 1 or radius <= 0:
-            raise ValueError(
-                'LocalDistributionHook needs num_particles >= 1, num_steps >= 1 and radius > 0, '
-                f'but got {num_particles}, {num_steps} and {radius}'
-            )
+        check_int('LocalDistributionHook: num_particles', num_particles, minimum=1)
+        check_int('LocalDistributionHook: num_steps', num_steps, minimum=1)
+        check_number('LocalDistributionHook: radius', radius, above=0)
         self.num_particles = num_particles
         self.radius = radius
         self.num_steps = num_steps

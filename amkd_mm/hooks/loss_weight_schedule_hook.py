@@ -1,12 +1,14 @@
 """LossWeightScheduleHook: distillation loss weights that change over the training."""
 
 import math
+import warnings
 from collections.abc import Sequence
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmrazor.registry import HOOKS
 
+from ..argument_checks import check_bool, check_kind, check_number
 from .training_span import Moment, check_moment, check_unit, now_and_total, resolve
 
 POLICIES = ('constant', 'linear', 'cosine', 'step')
@@ -41,7 +43,8 @@ class LossWeightScheduleHook(Hook):
 
     Raises:
         ValueError: If a policy is unknown or lacks an argument, if the model has no such loss or
-            the loss has no ``loss_weight``, or if ints count epochs of a training by iterations.
+            the loss has no ``loss_weight``, if another hook has a schedule for it, or if ints
+            count epochs of a training by iterations.
 
     Examples:
         The weights of BSS (Heo et al., AAAI 2019), 4 to 1 on clean samples and 2 to 0 at three
@@ -67,6 +70,11 @@ class LossWeightScheduleHook(Hook):
         gamma: float = 0.1,
         by_epoch: bool = True,
     ) -> None:
+        check_kind('LossWeightScheduleHook: loss', loss, str, "'loss_kl'")
+        check_bool('LossWeightScheduleHook: by_epoch', by_epoch)
+        for name, value in dict(start=start, stop=stop, gamma=gamma).items():
+            if value is not None or name != 'stop':
+                check_number(f'LossWeightScheduleHook: {name}', value, minimum=0)
         if policy not in POLICIES:
             raise ValueError(f'policy must be one of {POLICIES}, not {policy!r}')
         if policy in ('linear', 'cosine') and stop is None:
@@ -79,6 +87,8 @@ class LossWeightScheduleHook(Hook):
         self.stop = stop
         self.begin = check_moment('begin', begin)
         self.end = check_moment('end', end)
+        if type(begin) is type(end) and begin > end:
+            raise ValueError(f'LossWeightScheduleHook: begin={begin} is after end={end}')
         self.milestones = [check_moment('milestones', m) for m in milestones or ()]
         self.gamma = gamma
         self.by_epoch = by_epoch
@@ -118,6 +128,24 @@ class LossWeightScheduleHook(Hook):
             end=self.end,
             **{f'milestones[{index}]': moment for index, moment in enumerate(self.milestones)},
         )
+        self._check_effect(runner)
+        self._module.has_weight_schedule = True
+
+    def _check_effect(self, runner) -> None:
+        """Refuse a second schedule of the same loss, and warn of a weight that stays 0."""
+        hooks = [hook for hook in runner.hooks if isinstance(hook, LossWeightScheduleHook)]
+        if sum(hook.loss == self.loss for hook in hooks) > 1:
+            raise ValueError(
+                f'LossWeightScheduleHook: `custom_hooks` has several for loss={self.loss!r}, of '
+                'which only the last would have an effect: leave one'
+            )
+        _, total = now_and_total(runner, self.by_epoch)
+        if total and not any(self.weight(now, total) for now in range(total)):
+            warnings.warn(
+                f'LossWeightScheduleHook: the weight of {self.loss!r} is 0 throughout, so that the '
+                'loss has no effect: give other weights, or remove the loss',
+                stacklevel=2,
+            )
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Set the weight and log it."""

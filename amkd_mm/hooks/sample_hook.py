@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from .. import boundary_rows
 from ..activation_checkpointing import disable_checkpointing, without_checkpointing
+from ..argument_checks import check_bool, check_int, check_number
 from ..classifiers import num_classes, to_logits
 from ..fast_teacher import FastTeacher
 from ..image_batches import read_batch
@@ -65,8 +66,8 @@ class SampleHook(Hook):
     Raises:
         ValueError: If an argument is out of its range, the preprocessor mixes images, or a label
             is not below the number of classes.
-        TypeError: If the model has no teacher and student, or the batch is not as MMPretrain's
-            datasets give it.
+        TypeError: If an argument is of another type, the model has no teacher and student, or the
+            batch is not as MMPretrain's datasets give it.
     """
 
     prefix = 'samples'
@@ -80,10 +81,13 @@ class SampleHook(Hook):
         by_epoch: bool = True,
         amp: bool = False,
     ) -> None:
-        if interval < 1:
-            raise ValueError(f'{self.name}: interval must be >= 1, not {interval}')
+        check_int(f'{self.name}: interval', interval, minimum=1)
+        check_bool(f'{self.name}: by_epoch', by_epoch)
+        check_bool(f'{self.name}: amp', amp)
         self.begin = check_moment('begin', begin)
         self.end = check_moment('end', end)
+        if type(begin) is type(end) and begin >= end:
+            raise ValueError(f'{self.name}: begin={begin} must be before end={end}')
         self.interval = interval
         self.by_epoch = by_epoch
         self.amp = amp
@@ -265,7 +269,8 @@ class SampleHook(Hook):
 
 
 def check_num_samples(name: str, number: int | float) -> None:
-    """Raise ``ValueError`` unless it is a number of samples, or a share of the batch."""
+    """Raise an error unless it is a number of samples, or a share of the batch."""
+    check_number(f'{name}: num_samples', number)
     if number <= 0 or (isinstance(number, float) and number > 1):
         raise ValueError(
             f'{name}: num_samples must be an int >= 1, or a float in (0, 1] for a share of the '

@@ -4,6 +4,8 @@ import torch.nn.functional as F
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
+from ..argument_checks import check_number
+
 
 @MODELS.register_module()
 class CCDLoss(nn.Module):
@@ -23,8 +25,8 @@ class CCDLoss(nn.Module):
 
     def __init__(self, tau: float = 3.0, loss_weight: float = 1.0) -> None:
         super().__init__()
-        if tau <= 0:
-            raise ValueError(f'CCDLoss: tau must be > 0, not {tau}')
+        check_number('CCDLoss: tau', tau, above=0)
+        check_number('CCDLoss: loss_weight', loss_weight, minimum=0)
         self.tau = tau
         self.loss_weight = loss_weight
 

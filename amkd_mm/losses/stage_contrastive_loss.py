@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
+from ..argument_checks import check_number
+
 
 @MODELS.register_module()
 class StageContrastiveLoss(nn.Module):
@@ -27,8 +29,8 @@ class StageContrastiveLoss(nn.Module):
 
     def __init__(self, tau: float = 0.07, loss_weight: float = 1.0) -> None:
         super().__init__()
-        if tau <= 0:
-            raise ValueError(f'StageContrastiveLoss: tau must be > 0, not {tau}')
+        check_number('StageContrastiveLoss: tau', tau, above=0)
+        check_number('StageContrastiveLoss: loss_weight', loss_weight, minimum=0)
         self.tau = tau
         self.loss_weight = loss_weight
 

@@ -4,6 +4,8 @@ import torch.nn.functional as F
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
+from ..argument_checks import check_number
+
 
 @MODELS.register_module()
 class TALDLoss(nn.Module):
@@ -19,6 +21,7 @@ class TALDLoss(nn.Module):
 
     def __init__(self, loss_weight: float = 0.1) -> None:
         super().__init__()
+        check_number('TALDLoss: loss_weight', loss_weight, minimum=0)
         self.loss_weight = loss_weight
 
     def forward(self, preds_S: Tensor, preds_T: Tensor, gt_labels: Tensor) -> Tensor:

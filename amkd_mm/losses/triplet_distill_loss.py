@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
+from ..argument_checks import check_bool, check_number
+
 
 def euclidean_distance(first: Tensor, second: Tensor) -> Tensor:
     """Pairwise L2 distances: (A, D) and (B, D) to (A, B). Its gradient at zero is zero."""
@@ -158,8 +160,9 @@ class TripletDistillLoss(nn.Module):
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
-        if margin < 0:
-            raise ValueError(f'TripletDistillLoss: margin must be >= 0, not {margin}')
+        check_number('TripletDistillLoss: margin', margin, minimum=0)
+        check_number('TripletDistillLoss: loss_weight', loss_weight, minimum=0)
+        check_bool('TripletDistillLoss: normalize', normalize)
         if distance not in DISTANCES:
             raise ValueError(
                 f'TripletDistillLoss: distance must be one of {tuple(DISTANCES)}, not {distance!r}'

@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
+from ..argument_checks import check_number
+
 
 def triplet_kd_loss(
     preds_S: Tensor, preds_T: Tensor, negatives: Tensor, margin: float = 5.0
@@ -41,8 +43,8 @@ class TripletKDLoss(nn.Module):
 
     def __init__(self, margin: float = 5.0, loss_weight: float = 2.0) -> None:
         super().__init__()
-        if margin < 0:
-            raise ValueError(f'TripletKDLoss: margin must be >= 0, not {margin}')
+        check_number('TripletKDLoss: margin', margin, minimum=0)
+        check_number('TripletKDLoss: loss_weight', loss_weight, minimum=0)
         self.margin = margin
         self.loss_weight = loss_weight
 

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD, Optimizer
 
+from ..argument_checks import check_number
+
 
 @OPTIM_WRAPPERS.register_module()
 class SeparateMomentumOptimWrapper(OptimWrapper):
@@ -250,6 +252,7 @@ def check_groups(groups: Mapping[str, dict]) -> None:
             raise ValueError(f'{key} must have `losses` and `momentum`, not {sorted(settings)}')
         if isinstance(settings['losses'], str) or not settings['losses']:
             raise ValueError(f'{key}.losses must be a list of names, not {settings["losses"]!r}')
+        check_number(f'{key}.momentum', settings['momentum'])
         if not 0 <= settings['momentum'] < 1:
             raise ValueError(
                 f'{key}.momentum must be from 0 to below 1, not {settings["momentum"]}'

@@ -27,7 +27,7 @@ class StagesRecorder(ClassifierRecorder):
 
     def __init__(self, sources: Sequence[str]) -> None:
         super().__init__()
-        if isinstance(sources, str) or not sources:
+        if not isinstance(sources, (list, tuple)) or not sources:
             raise ValueError(f'StagesRecorder: sources must be a list of modules, not {sources!r}')
         self.sources = tuple(sources)
         self._found: list[Tensor] = []

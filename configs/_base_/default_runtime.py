@@ -5,6 +5,8 @@ custom_imports = dict(imports=['amkd_mm'], allow_failed_imports=False)
 default_hooks = dict(
     # The last two checkpoints are enough to resume from.
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
+    # A resumed training draws the random numbers of an uninterrupted one.
+    step_seed=dict(type='mmrazor.StepSeedHook'),
     # Averages batch norm statistics over processes before validation.
     sync_buffers=dict(type='SyncBuffersHook'),
     # For metrics that compare student and teacher; does nothing without one.

@@ -937,6 +937,71 @@ def test_no_warning_where_rows_come_or_are_not_needed():
     assert not warnings_of(not_needed.loss, *rows(4))
 
 
+# --- What has no effect --------------------------------------------------------------------------
+
+
+def all_warnings_of(function, *args):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        function(*args)
+    return [str(w.message) for w in caught]
+
+
+def test_a_record_that_no_step_makes_is_an_error():
+    config = only('loss_kl', 'loss_boundary')
+    config['loss_forward_mappings']['loss_boundary'] = kl(2)
+    model = amkd(distiller=config).train()
+    model.boundary_groups = 1
+    with pytest.raises(ValueError) as error:
+        model.loss(*batch())
+    text = str(error.value)
+    assert 'model.distiller.loss_forward_mappings.loss_boundary.preds_S: record_idx=2' in text
+    assert 'at most 1' in text
+    # With a second hook there is such a record.
+    model = amkd(distiller=config).train()
+    model.boundary_groups = 2
+    assert 'distill.loss_kl' in model.loss(*rows(4))
+
+
+def test_samples_that_no_loss_reads_are_a_warning():
+    model = amkd(distiller=only('loss_kl', 'loss_boundary')).train()
+    model.boundary_groups = 2
+    found = [text for text in all_warnings_of(model.loss, *rows(4)) if 'no loss reads' in text]
+    (text,) = found
+    assert 'samples of hook [2] of 2' in text and 'record_idx' in text
+    assert not [text for text in all_warnings_of(model.loss, *rows(4)) if 'no loss reads' in text]
+
+
+def test_a_loss_without_mapping_is_an_error():
+    config = distiller()
+    del config['loss_forward_mappings']['loss_boundary']
+    with pytest.raises(ValueError, match='distill_losses.loss_boundary is never computed'):
+        amkd(distiller=config)
+
+
+def test_what_no_loss_reads_is_a_warning():
+    config = only('loss_kl')
+    config['connectors'] = dict(fc=dict(type='TorchFunctionalConnector', function_name='relu'))
+    found = [text for text in all_warnings_of(lambda: amkd(distiller=config)) if 'no loss' in text]
+    assert found == [
+        "model.distiller.connectors: no loss reads ['fc']: remove what is not needed",
+        "model.distiller.student_recorders: no loss reads ['embedding', 'loss_inputs']: "
+        'remove what is not needed',
+    ]
+    assert not [text for text in all_warnings_of(amkd) if 'no loss' in text]
+
+
+def test_a_weight_of_zero_is_a_warning_unless_it_is_scheduled():
+    config = only('loss_kl')
+    config['distill_losses']['loss_kl']['loss_weight'] = 0
+    text = 'model.distiller.distill_losses.loss_kl: loss_weight=0'
+    model = amkd(distiller=config)
+    assert any(text in found for found in all_warnings_of(model.loss, *rows(4)))
+    model = amkd(distiller=config)
+    model.distiller.distill_losses['loss_kl'].has_weight_schedule = True
+    assert not any(text in found for found in all_warnings_of(model.loss, *rows(4)))
+
+
 # --- Construction -------------------------------------------------------------------------------
 
 

@@ -210,6 +210,25 @@ def test_a_checkpoint_cannot_name_what_to_import(name, expected, network, tmp_pa
     assert 'Zen of Python' not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    'wrong',
+    [dict(mean=[1.0, 2.0]), dict(mean=['1'] * 3), dict(std=[0.0] * 3), dict(std=[1.0, 0.0, 1.0])],
+)
+def test_a_checkpoint_by_which_no_image_is_normalised(wrong, network, tmp_path):
+    path = save(tmp_path, network, dict(data_preprocessor={**TEACHER, **wrong}))
+    with pytest.raises(ValueError, match="model.teacher_ckpt: .* of the checkpoint's config"):
+        amkd(teacher_ckpt=path)
+    # As the message says.
+    model = amkd(teacher=copy.deepcopy(WRITTEN), teacher_ckpt=path)
+    expected = logits_of(network, pixels(), **TEACHER)
+    torch.testing.assert_close(saw(model, pixels()), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_hostile_config_in_a_checkpoint_says_nothing():
+    for text in ('cfg = a' + '.a' * 200_000, 'cfg = ' + '-' * 50_000 + '1'):
+        assert recorded_preprocessor(dict(meta=dict(cfg=text))) is None
+
+
 @pytest.mark.parametrize('meta', [None, {}, dict(cfg=None), dict(cfg='a = ('), dict(cfg=3)])
 def test_checkpoints_without_a_config(meta):
     assert recorded_preprocessor(dict(meta=meta)) is None

@@ -96,6 +96,13 @@ def test_missing_file_is_found_before_anything_is_built():
         load_teacher(torch.nn.Linear(1, 1), 'no/teacher.pth')
 
 
+def test_a_file_that_is_not_what_its_hash_says(tmp_path):
+    path = tmp_path / 'teacher-01234567.pth'
+    path.write_bytes(b'')
+    with pytest.raises(ValueError, match='its SHA-256 begins with e3b0c442, but its name says'):
+        amkd(teacher_ckpt=str(path))
+
+
 def test_folder_is_not_a_checkpoint(tmp_path):
     with pytest.raises(FileNotFoundError, match='model.teacher_ckpt'):
         check_exists(str(tmp_path))

@@ -94,5 +94,5 @@ def test_labels_without_scores_are_refused():
 
 
 def test_a_bin_is_needed():
-    with pytest.raises(ValueError, match='num_bins must be at least 1, not 0'):
+    with pytest.raises(ValueError, match='num_bins must be >= 1, not 0'):
         evaluate([], [], num_bins=0)

@@ -459,7 +459,7 @@ def test_without_the_hook_it_says_what_to_add(tmp_path):
 @pytest.mark.parametrize(
     ('options', 'error', 'message'),
     [
-        (dict(num_samples=0), ValueError, 'Agreement: num_samples must be at least 1, not 0'),
+        (dict(num_samples=0), ValueError, 'Agreement: num_samples must be >= 1, not 0'),
         (dict(attack=dict(type='Nothing')), KeyError, 'registered are'),
     ],
 )

@@ -323,7 +323,7 @@ def test_what_it_cannot_draw_is_refused(tmp_path):
     train(tmp_path, producers=[], enable=False)
     train(tmp_path, train_cfg=dict(by_epoch=False, max_iters=2), enable=False)
     for options in (dict(interval=0), dict(num_samples=0)):
-        with pytest.raises(ValueError, match='must be at least 1'):
+        with pytest.raises(ValueError, match='must be >= 1'):
             BoundaryVisualizationHook(**options)
 
 

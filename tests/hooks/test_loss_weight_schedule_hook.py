@@ -3,6 +3,7 @@
 import inspect
 import itertools
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -322,6 +323,23 @@ def test_several_schedules(tmp_path):
     assert history(runner, 'weight/loss_dkd') == pytest.approx([3, 3, 3, 3, 0.3, 0.3])
     assert 'train/weight/loss_l2' not in runner.message_hub.log_scalars
     assert runner.model.distiller.distill_losses['loss_l2'].loss_weight == 1
+
+
+def test_a_second_schedule_of_one_loss_is_an_error(tmp_path):
+    hooks = [dict(loss='loss_kl', policy='constant', start=start) for start in (1.0, 2.0)]
+    with pytest.raises(ValueError, match="`custom_hooks` has several for loss='loss_kl'"):
+        train(tmp_path, hooks, dict(loss_kl=dict(type='KLDivergence')), epochs=1)
+
+
+def test_a_weight_that_stays_zero_is_a_warning(tmp_path):
+    losses = dict(loss_kl=dict(type='KLDivergence', loss_weight=0.0))
+    with pytest.warns(UserWarning, match="the weight of 'loss_kl' is 0 in every epoch"):
+        train(tmp_path / 'a', [dict(loss='loss_kl', policy='constant', start=0.0)], losses, 2)
+    late = dict(loss='loss_kl', policy='linear', start=0.0, stop=1.0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        train(tmp_path / 'b', [late], losses, 2)
+    assert not [warning for warning in caught if 'no effect' in str(warning.message)]
 
 
 @pytest.mark.parametrize('policy', [dict(policy='linear'), dict(policy='cosine', begin=1, end=0.9)])

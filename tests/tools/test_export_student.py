@@ -1,5 +1,6 @@
 """`tools/export_student.py`, from a real distillation to plain MMPretrain."""
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -200,6 +201,27 @@ def test_checkpoint_without_student(export):
     for checkpoint in ({}, dict(state_dict={'backbone.conv1.weight': torch.zeros(1)})):
         with pytest.raises(ValueError, match='"architecture."'):
             export.student_checkpoint(checkpoint, config)
+
+
+def test_a_hash_in_the_name_is_that_of_the_file(export, tmp_path, monkeypatch, capsys):
+    from mmpretrain.registry import MODELS
+
+    student = MODELS.build(classifier(4))
+    weights = {f'architecture.{key}': value for key, value in student.state_dict().items()}
+    torch.save(dict(state_dict=weights), tmp_path / 'epoch_1.pth')
+    Config(dict(model=dict(architecture=classifier(4)))).dump(tmp_path / 'distil.py')
+    files = [tmp_path / 'distil.py', tmp_path / 'epoch_1.pth', tmp_path / 'student.pth']
+
+    run(export, monkeypatch, *files, '--hash')
+
+    (written,) = tmp_path.glob('student*.pth')
+    assert hashlib.sha256(written.read_bytes()).hexdigest()[:8] == written.stem.split('-')[1]
+    assert str(written) in capsys.readouterr().out
+    # Exporting reads such a file only if it is whole.
+    written.write_bytes(written.read_bytes()[:-1] + b'x')
+    with pytest.raises(SystemExit):
+        run(export, monkeypatch, files[0], written, files[2])
+    assert 'was damaged or changed' in capsys.readouterr().err
 
 
 def test_checkpoint_of_another_student(export):

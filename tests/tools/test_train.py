@@ -17,6 +17,8 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
+from amkd_mm.folder_lock import lock
+
 ROOT = Path(__file__).parents[2]
 NUM_CLASSES = 3
 
@@ -215,6 +217,58 @@ def test_killed_training_resumes(folder, trained):
     assert resumed['meta']['epoch'] == 3
     for key, value in plain['state_dict'].items():
         torch.testing.assert_close(resumed['state_dict'][key], value, msg=key)
+
+
+def test_resume_runs_nothing_that_a_checkpoint_says(folder, trained, tools, monkeypatch):
+    checkpoint = torch.load(folder / 'plain/epoch_2.pth', weights_only=False)
+    program = f"x = __import__('os').system('echo > {folder}/marker')\ngpu_ids = [0]\n"
+    checkpoint['meta'].update(config=program, cfg=program)
+    checkpoint['message_hub']['runtime_info']['cfg'] = program
+    torch.save(checkpoint, folder / 'malicious.pth')
+
+    command = ['train.py', 'config.py', '--work-dir', 'hostile', '--resume', 'malicious.pth']
+    call(tools['train'], folder, monkeypatch, *command)
+
+    assert last_checkpoint(folder / 'hostile')['meta']['epoch'] == 3
+    assert not (folder / 'marker').exists()
+
+
+def test_a_second_training_leaves_the_folder_of_the_first_alone(
+    folder, trained, tools, monkeypatch, capsys
+):
+    before = {path: path.stat().st_mtime_ns for path in (folder / 'plain').rglob('*')}
+    with lock(folder / 'plain/.lock'), pytest.raises(SystemExit) as ended:
+        call(tools['train'], folder, monkeypatch, 'train.py', 'config.py', '--work-dir', 'plain')
+
+    assert ended.value.code == 2
+    assert 'plain: another training writes to this folder' in capsys.readouterr().err
+    after = {path: path.stat().st_mtime_ns for path in (folder / 'plain').rglob('*')}
+    # Opened for the lock, and nothing else.
+    assert {path.name for path in after if after[path] != before.get(path)} <= {'.lock'}
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['train_dataloader.batch_size=64', 'train_dataloader.drop_last=True'], 'train_dataloader'),
+        (['val_dataloader.batch_size=64', 'val_dataloader.drop_last=True'], 'val_dataloader'),
+        (['train_cfg.max_epochs=0'], 'train_cfg.max_epochs is 0: nothing would be trained'),
+    ],
+)
+def test_a_training_that_does_nothing_is_refused(folder, tools, monkeypatch, options, message):
+    command = ['train.py', 'config.py', '--work-dir', 'nothing', '--cfg-options', *options]
+    with pytest.raises(ValueError, match=message) as error:
+        call(tools['train'], folder, monkeypatch, *command)
+    assert 'max_epochs' in message or 'gives no batch: it has' in str(error.value)
+    assert not list((folder / 'nothing').glob('*.pth'))
+
+
+def test_a_damaged_file_is_refused_by_its_hash(folder, tools, monkeypatch, capsys):
+    (folder / 'start-01234567.pth').write_bytes(b'weights')
+    command = ['train.py', 'config.py', '--cfg-options', 'load_from=start-01234567.pth']
+    with pytest.raises(SystemExit):
+        call(tools['train'], folder, monkeypatch, *command)
+    assert 'load_from: start-01234567.pth: its SHA-256 begins with' in capsys.readouterr().err
 
 
 def test_resumed_after_the_last_epoch(folder, trained, tools, monkeypatch):
