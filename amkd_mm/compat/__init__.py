@@ -10,20 +10,24 @@ from . import (
     datasets,
     distillers,
     environment,
+    mmcls,
     networks,
     quantization,
     recording,
+    registries,
     validation,
 )
 
 
 def apply():
     """Apply every repair. Calling it again changes nothing."""
-    # First: all of MMRazor imports its quantisation.
+    # First: classes of MMRazor extend those of mmcls, and all of MMRazor imports its quantisation.
+    mmcls.apply()
     quantization.apply()
     for subject in (
         environment,
         configs,
+        registries,
         checkpoints,
         recording,
         networks,
