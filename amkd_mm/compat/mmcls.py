@@ -4,10 +4,11 @@ MMRazor 1.0.0 was written for mmcls 1.0.0rc6: all its configs for classification
 its own that extend those of mmcls. Nothing is changed where mmcls itself is installed.
 """
 
+import functools
 import importlib
+import inspect
 import logging
 import sys
-from functools import cache
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -70,9 +71,10 @@ def apply():
         sys.meta_path.append(_Finder())
         find_former_configs()
         look_up_former_classes()
+        split_by_test_mode()
 
 
-@cache
+@functools.cache
 def warn():
     """Say once what `mmcls` is taken for."""
     print_log(
@@ -165,3 +167,27 @@ def look_up_former_classes():
     DefaultScope.__init__ = init
     Registry.split_scope_key = staticmethod(split_scope_key)
     Registry.get = get
+
+
+def split_by_test_mode():
+    """``test_mode=True`` validates on the training images, with no more than a line in the log.
+
+    That was how a config of mmcls 1.0.0rc6 chose the test images of `CIFAR10`, `MNIST` and `CUB`;
+    MMPretrain 1.2.0 asks for ``split='test'`` and takes the training images otherwise. A `split`
+    that is given counts.
+    """
+    from mmpretrain.datasets import CIFAR10, CUB, MNIST
+
+    for kind in (CIFAR10, CUB, MNIST):
+        kind.__init__ = _split_by_test_mode(kind.__init__)
+
+
+def _split_by_test_mode(upstream_init):
+    @functools.wraps(upstream_init)
+    def init(self, *args, **kwargs):
+        given = inspect.signature(upstream_init).bind(self, *args, **kwargs).arguments
+        if given.get('test_mode') and 'split' not in given:
+            kwargs['split'] = 'test'
+        upstream_init(self, *args, **kwargs)
+
+    return init

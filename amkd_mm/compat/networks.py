@@ -5,6 +5,7 @@ def apply():
     """Apply every repair of this file. Calling it again changes nothing."""
     classify_single_images()
     load_wrapped_classifiers()
+    unpack_distilled_tokens()
 
 
 def classify_single_images():
@@ -48,3 +49,22 @@ def _add_model_prefix(state_dict, prefix, *_):
     if not all(key.startswith(inner) for key in own):
         for key in own:
             state_dict[inner + key[len(prefix) :]] = state_dict.pop(key)
+
+
+def unpack_distilled_tokens():
+    """``ValueError: not enough values to unpack`` from MMRazor's ``DeiTClsHead``.
+
+    MMRazor 1.0.0: it expects patch tokens before the two that it reads, as mmcls 1.0.0rc6 gave
+    them. MMPretrain 1.2.0 gives those two alone.
+    """
+    from mmrazor.models.architectures.heads import DeiTClsHead
+
+    upstream_pre_logits = DeiTClsHead.pre_logits
+    if upstream_pre_logits.__module__ == __name__:
+        return
+
+    def pre_logits(self, feats):
+        class_token, distillation_token = feats[-1][-2:]
+        return upstream_pre_logits(self, [(None, class_token, distillation_token)])
+
+    DeiTClsHead.pre_logits = pre_logits
