@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
@@ -95,10 +96,11 @@ def write_cifar(root, kind, monkeypatch):
     for key in ('train_list', 'test_list'):
         names = [name for name, _ in getattr(kind, key)]
         monkeypatch.setattr(kind, key, [(name, None) for name in names])
-        for name in names:
+        for number, name in enumerate(names):
+            count = 0 if number else IMAGES
             labels = 'fine_labels' if kind is CIFAR100 else 'labels'
-            data = noise.integers(0, 256, (IMAGES, 3 * 32 * 32), dtype=np.uint8)
-            entry = {'data': data, labels: [index % 2 for index in range(IMAGES)]}
+            data = noise.integers(0, 256, (count, 3 * 32 * 32), dtype=np.uint8)
+            entry = {'data': data, labels: [index % 2 for index in range(count)]}
             (folder / name).write_bytes(pickle.dumps(entry))
 
 
@@ -110,6 +112,13 @@ def place(dataset, root):
     # As the configs name it: those of mmcls by `data_prefix`.
     dataset['data_root' if 'data_root' in dataset else 'data_prefix'] = str(root)
     return dataset.type.rpartition('.')[2]
+
+
+class StopAfterAStep(Hook):
+    """Ends the training loop after its first iteration."""
+
+    def after_train_iter(self, runner, *args, **kwargs):
+        runner.train_loop.stop_training = True
 
 
 @pytest.mark.slow
@@ -126,20 +135,29 @@ def test_trains(path, tmp_path, monkeypatch):
         write_imagenet(root)
     else:
         write_cifar(root, dict(CIFAR10=CIFAR10, CIFAR100=CIFAR100)[data], monkeypatch)
+    # The first iteration is the last one, and no schedule begins after the end of the training.
+    cfg.train_cfg.val_interval = 1
     if cfg.train_cfg.by_epoch:
-        cfg.train_cfg.update(max_epochs=1, val_interval=1)
-    else:
-        cfg.train_cfg.update(max_iters=1, val_interval=1)
+        cfg.train_cfg.max_epochs = 10_000
     cfg.update(work_dir=str(tmp_path), test_dataloader=None, test_cfg=None, test_evaluator=None)
     runner = Runner.from_cfg(cfg)
+    runner.register_hook(StopAfterAStep())
     student = getattr(runner.model, 'student', runner.model.architecture)
     runner.model.init_weights()
     before = {name: p.detach().clone() for name, p in student.named_parameters()}
     runner.train()
     moved = [not torch.equal(p, before[name]) for name, p in student.named_parameters()]
-    # A zero-initialised residual branch stays for a step.
-    assert sum(moved) > 0.7 * len(moved)
+    if not cfg.model.get('student_trainable', True):
+        # A first stage that prepares the connectors.
+        assert not any(moved)
+    elif path.stem.startswith('deit'):
+        # Its head starts from zeros, where the first gradient ends.
+        assert moved[-4:] == [True] * 4
+    else:
+        # A zero-initialised residual branch stays for a step.
+        assert sum(moved) > 0.7 * len(moved)
     assert all(torch.isfinite(p).all() for p in student.parameters())
-    accuracies = [name for name in runner.message_hub.log_scalars if 'accuracy/top1' in name]
-    assert accuracies
-    assert all(len(loader.dataset) == IMAGES for loader in [runner.val_dataloader])
+    assert runner.iter == 1
+    scalars = runner.message_hub.log_scalars
+    assert any(name.endswith('accuracy/top1') for name in scalars)
+    assert all(np.isfinite(found.current()) for name, found in scalars.items() if 'loss' in name)
