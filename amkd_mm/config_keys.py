@@ -28,10 +28,10 @@ PLACES = {
     name: f'{place}.{name}'
     for place, names in dict(
         env_cfg=['cudnn_benchmark'],
-        model=['architecture', 'distiller', 'teacher', 'teacher_ckpt'],
-        optim_wrapper=['clip_grad', 'optimizer', 'paramwise_cfg'],
+        model=['distiller', 'teacher', 'teacher_ckpt'],
+        optim_wrapper=['clip_grad', 'optimizer'],
         randomness=['seed'],
-        train_cfg=['max_epochs', 'max_iters', 'val_interval'],
+        train_cfg=['val_interval'],
         train_dataloader=['batch_size', 'num_workers'],
         visualizer=['vis_backends'],
     ).items()
