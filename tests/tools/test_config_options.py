@@ -1,6 +1,7 @@
 """What `train.py`, `test.py` and `check_pair.py` say of a config before they start."""
 
 import json
+import logging
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import amkd_mm  # noqa: F401
 # isort: split
 import pytest
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,8 +29,12 @@ def write(tmp_path):
     return write
 
 
-def test_the_tools_say_so_once(write, tmp_path, load_tool, monkeypatch, capsys):
-    path = write("vis_backends = []\ncustom_hook = []\nmodel = dict(teacher_ckpt=None)")
+def test_the_tools_say_so_once(write, tmp_path, load_tool, monkeypatch):
+    lines = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    MMLogger.get_current_instance().addHandler(handler)
+    path = write('vis_backends = []\ncustom_hook = []\nmodel = dict(teacher_ckpt=None)')
     monkeypatch.syspath_prepend(str(ROOT / 'tools'))
     for tool in ('train.py', 'test.py'):
         module = load_tool(tool)
@@ -37,12 +43,12 @@ def test_the_tools_say_so_once(write, tmp_path, load_tool, monkeypatch, capsys):
         monkeypatch.setattr(sys, 'argv', [tool, *arguments, '--work-dir', str(tmp_path)])
         with pytest.raises(SystemExit):
             module.main()
-        captured = capsys.readouterr()
-        output = captured.out + captured.err
-        assert output.count('Nothing reads these settings') == 1
+        (output,) = [line for line in lines if line.startswith('Nothing reads these settings')]
+        lines.clear()
         assert '`vis_backends` (write `visualizer.vis_backends`)' in output
         assert '`custom_hook` (write `custom_hooks`)' in output
         DefaultScope._instance_dict.clear()
+    MMLogger.get_current_instance().removeHandler(handler)
     report = load_tool('analysis_tools/check_pair.py').check(Config.fromfile(path))
     assert 'nothing reads `custom_hook` at the top of the config' in report.notes
 
