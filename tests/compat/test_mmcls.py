@@ -1,10 +1,6 @@
 """MMRazor's own configs, which name mmcls, are those of MMPretrain here."""
 
-import importlib
 import pickle
-import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import amkd_mm  # noqa: F401
@@ -18,14 +14,11 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmpretrain.datasets import CIFAR10, CIFAR100
-from mmpretrain.registry import DATASETS, MODELS, TRANSFORMS
+from mmpretrain.registry import MODELS
 from mmrazor.utils import register_all_modules
-
-from amkd_mm.compat import mmcls
 
 FOLDER = Path(mmrazor.__file__).parent / '.mim/configs/distill/mmcls'
 CONFIGS = sorted(path for path in FOLDER.rglob('*.py') if 'datasets' not in path.parts)

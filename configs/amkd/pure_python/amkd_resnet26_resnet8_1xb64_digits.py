@@ -29,17 +29,13 @@ student = dict(
     type=ImageClassifier,
     backbone=dict(type=CifarResNet, depth=8),
     neck=dict(type=GlobalAveragePooling),
-    head=dict(
-        type=LinearClsHead, num_classes=10, in_channels=64, loss=dict(type=CrossEntropyLoss)
-    ),
+    head=dict(type=LinearClsHead, num_classes=10, in_channels=64, loss=dict(type=CrossEntropyLoss)),
 )
 teacher = dict(
     type=ImageClassifier,
     backbone=dict(type=CifarResNet, depth=26),
     neck=dict(type=GlobalAveragePooling),
-    head=dict(
-        type=LinearClsHead, num_classes=10, in_channels=64, loss=dict(type=CrossEntropyLoss)
-    ),
+    head=dict(type=LinearClsHead, num_classes=10, in_channels=64, loss=dict(type=CrossEntropyLoss)),
 )
 
 model = dict(
