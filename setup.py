@@ -34,6 +34,8 @@ EXTRAS_REQUIRE = {
     'mmcv': ['mmcv-lite>=2.0.0,<=2.1.0'],
     # Networks of timm as teachers and students, by MMPretrain's TimmClassifier and TIMMBackbone.
     'timm': ['timm'],
+    # MMEngine's TensorboardVisBackend.
+    'tensorboard': ['tensorboard'],
     'test': ['pytest>=7.0'],
     # Each minor release of ruff may format differently.
     'dev': ['pytest>=7.0', 'ruff>=0.17,<0.18'],

@@ -19,6 +19,7 @@ from mmrazor.utils import register_all_modules
 
 from amkd_mm.checkpoint_files import exists, named_checkpoints, newest_whole, read_checkpoint
 from amkd_mm.classifiers import warn_of_other_normalization
+from amkd_mm.config_keys import warn_of_unread_keys
 from amkd_mm.downloads import explain_failed_downloads
 from amkd_mm.file_hash import check_hash
 from amkd_mm.folder_lock import hold
@@ -78,9 +79,27 @@ def load_config(parser, args):
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = osp.join('./work_dirs', osp.splitext(osp.basename(args.config))[0])
+    name_vis_backends(parser, cfg)
+    warn_of_unread_keys(cfg)
     if args.launcher == 'pytorch' and get_device() == 'cpu':
         _init_cpu_distributed(cfg)
     return cfg
+
+
+def name_vis_backends(parser, cfg):
+    """Let `--cfg-options` name the backends of the visualizer, where MMEngine takes only dicts."""
+    backends = cfg.get('visualizer', {}).get('vis_backends')
+    backends = [backends] if isinstance(backends, str) else backends or []
+    for backend in backends:
+        if isinstance(backend, str) and not backend.replace('.', '_').isidentifier():
+            parser.error(
+                f'visualizer.vis_backends: {backend} is not the name of a backend: write '
+                'visualizer.vis_backends="[LocalVisBackend,TensorboardVisBackend]"'
+            )
+    if any(isinstance(backend, str) for backend in backends):
+        cfg.visualizer.vis_backends = [
+            dict(type=backend) if isinstance(backend, str) else backend for backend in backends
+        ]
 
 
 def _init_cpu_distributed(cfg):

@@ -13,6 +13,7 @@ from torch import nn
 
 from ..argument_checks import check_bool, check_int, check_number
 from ..classifiers import find_outputs
+from ..compat.recording import recorder_name
 
 # Recorders that look their source up in a model, and where.
 SOURCES = dict(
@@ -41,16 +42,17 @@ def check_distiller(
     for side, model in (('student', student), ('teacher', teacher)):
         for name, recorder in (distiller.get(f'{side}_recorders') or {}).items():
             key = f'model.distiller.{side}_recorders.{name}'
-            check_recorder_type(recorder.get('type'), f'{key}.type')
-            if recorder['type'] in OUTPUTS:
+            kind = recorder_name(recorder.get('type'))
+            check_recorder_type(kind, f'{key}.type')
+            if kind in OUTPUTS:
                 check_outputs(model, key)
-            if recorder['type'] == 'Stages':
+            if kind == 'Stages':
                 names = [source for source, _ in model.named_modules()]
                 sources = recorder.get('sources', '(none)')
                 for source in [sources] if isinstance(sources, str) else sources:
                     require(source, names, f'{key}.sources', f'the {side}')
-            if recorder['type'] in SOURCES:
-                names = [source for source, _ in SOURCES[recorder['type']](model)]
+            if kind in SOURCES:
+                names = [source for source, _ in SOURCES[kind](model)]
                 key = f'{key}.source'
                 require(recorder.get('source', '(none)'), names, key, f'the {side}')
                 unused = side == 'teacher' and not teacher_trainable

@@ -14,9 +14,11 @@ from . import (
     environment,
     hooks,
     loading,
+    mmcls,
     networks,
     quantization,
     recording,
+    registries,
     resume,
     validation,
 )
@@ -24,11 +26,13 @@ from . import (
 
 def apply():
     """Apply every repair. Calling it again changes nothing."""
-    # First: all of MMRazor imports its quantisation.
+    # First: classes of MMRazor extend those of mmcls, and all of MMRazor imports its quantisation.
+    mmcls.apply()
     quantization.apply()
     for subject in (
         environment,
         configs,
+        registries,
         checkpoints,
         loading,
         resume,

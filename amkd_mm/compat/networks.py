@@ -8,6 +8,7 @@ def apply():
     classify_single_images()
     load_wrapped_classifiers()
     keep_weights_of_libraries()
+    unpack_distilled_tokens()
 
 
 def classify_single_images():
@@ -70,3 +71,22 @@ def _init_all_but_the_network(self):
     """Initialise a classifier whose network has its weights from the library that built it."""
     self.model.is_init = True
     BaseModule.init_weights(self)
+
+
+def unpack_distilled_tokens():
+    """``ValueError: not enough values to unpack`` from MMRazor's ``DeiTClsHead``.
+
+    MMRazor 1.0.0: it expects patch tokens before the two that it reads, as mmcls 1.0.0rc6 gave
+    them. MMPretrain 1.2.0 gives those two alone.
+    """
+    from mmrazor.models.architectures.heads import DeiTClsHead
+
+    upstream_pre_logits = DeiTClsHead.pre_logits
+    if upstream_pre_logits.__module__ == __name__:
+        return
+
+    def pre_logits(self, feats):
+        class_token, distillation_token = feats[-1][-2:]
+        return upstream_pre_logits(self, [(None, class_token, distillation_token)])
+
+    DeiTClsHead.pre_logits = pre_logits

@@ -1,5 +1,7 @@
 """What MMRazor records of a network stays what it was."""
 
+import inspect
+
 import torch
 
 
@@ -7,6 +9,7 @@ def apply():
     """Apply every repair of this file. Calling it again changes nothing."""
     disable_nested_inplace()
     keep_recorded_outputs()
+    take_recorder_classes()
 
 
 def disable_nested_inplace():
@@ -51,6 +54,32 @@ def _record_outputs(self, module, inputs, outputs):
     if self.recording:
         self.data_buffer.append(outputs)
         return copy_tensors(outputs)
+
+
+def take_recorder_classes():
+    """``TypeError: unsupported operand type(s) for +: 'type' and 'str'`` for a recorder's class.
+
+    MMRazor 1.0.0 appends ``Recorder`` to the `type`, which in a pure Python config is the class.
+    """
+    from mmrazor.models.task_modules.recorder import RecorderManager
+
+    upstream_init = RecorderManager.__init__
+    if upstream_init.__module__ == __name__:
+        return
+
+    def init(self, recorders=None):
+        named = {
+            name: {**recorder, 'type': recorder_name(recorder['type'])}
+            for name, recorder in (recorders or {}).items()
+        }
+        upstream_init(self, named)
+
+    RecorderManager.__init__ = init
+
+
+def recorder_name(kind):
+    """What a config calls a recorder, given that or its class."""
+    return kind.__name__.removesuffix('Recorder') if inspect.isclass(kind) else kind
 
 
 def copy_tensors(outputs):

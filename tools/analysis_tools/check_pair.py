@@ -43,6 +43,7 @@ from mmrazor.utils import register_all_modules
 from amkd_mm import hooks
 from amkd_mm.algorithms.pair_checks import class_count_key
 from amkd_mm.classifiers import embedding_width, num_classes, to_logits
+from amkd_mm.config_keys import unread_keys
 from amkd_mm.downloads import failed_download
 from amkd_mm.fast_teacher import logits_and_gradient
 from amkd_mm.hooks.sample_hook import SampleHook, evaluation_mode
@@ -422,6 +423,8 @@ def check(cfg, batch_size=8):
     """The Report on the pair of a config."""
     set_random_seed(0)
     report = Report()
+    for key, place in unread_keys(cfg).items():
+        report.notes[f'nothing reads `{key}` at the top of the config'] = place
     with (
         DefaultScope.overwrite_default_scope(cfg.get('default_scope')),
         redirect_stdout(io.StringIO()),

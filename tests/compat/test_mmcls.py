@@ -1,0 +1,156 @@
+"""MMRazor's own configs, which name mmcls, are those of MMPretrain here."""
+
+import pickle
+from pathlib import Path
+
+import amkd_mm  # noqa: F401
+
+# isort: split
+import cv2
+import mmpretrain
+import mmrazor
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from mmpretrain.datasets import CIFAR10, CIFAR100
+from mmpretrain.registry import MODELS
+from mmrazor.utils import register_all_modules
+
+FOLDER = Path(mmrazor.__file__).parent / '.mim/configs/distill/mmcls'
+CONFIGS = sorted(path for path in FOLDER.rglob('*.py') if 'datasets' not in path.parts)
+BATCH, IMAGES = 4, 4
+
+
+@pytest.fixture(autouse=True)
+def register():
+    register_all_modules(False)
+
+
+def read(path, tmp_path):
+    """A config of MMRazor with nothing replaced but what has to be downloaded, and small data."""
+    cfg = Config.fromfile(path)
+    model = cfg.model
+    for key in ('teacher_ckpt', 'init_cfg'):
+        model.pop(key, None)
+    networks = [model.get('architecture'), model.get('teacher')]
+    for teacher in model.get('teachers', {}).values():
+        teacher.pop('ckpt_path')
+        networks.append(teacher.build_cfg)
+    for network in filter(None, networks):
+        if 'pretrained' in network:
+            network.pretrained = False
+        if 'pretrained' in network.get('backbone', {}):
+            network.backbone.pretrained = False
+        network.get('head', {}).pop('init_cfg', None)
+    return cfg
+
+
+def build(cfg):
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+        model = cfg.model
+        if cfg.get('data_preprocessor'):
+            model.setdefault('data_preprocessor', cfg.data_preprocessor)
+        return MODELS.build(model)
+
+
+def test_mmrazor_ships_as_many_configs_as_are_tested():
+    assert len(CONFIGS) == 19
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_builds(path, tmp_path):
+    model = build(read(path, tmp_path))
+    student = getattr(model, 'student', model.architecture)
+    assert type(student) is mmpretrain.models.ImageClassifier
+
+
+def write_imagenet(root):
+    """ImageNet's folders, with class numbers in annotation files as there are only two classes."""
+    (root / 'meta').mkdir(parents=True)
+    noise = np.random.default_rng(0)
+    for split in ('train', 'val'):
+        (root / split).mkdir()
+        for index in range(IMAGES):
+            image = noise.integers(0, 256, (256, 320, 3), dtype=np.uint8)
+            assert cv2.imwrite(str(root / split / f'{index}.JPEG'), image)
+        lines = [f'{index}.JPEG {index % 2}' for index in range(IMAGES)]
+        (root / f'meta/{split}.txt').write_text('\n'.join(lines))
+
+
+def write_cifar(root, kind, monkeypatch):
+    """CIFAR's pickled files, which are accepted whatever their checksums are."""
+    folder = root / kind.base_folder
+    folder.mkdir(parents=True)
+    noise = np.random.default_rng(0)
+    for key in ('train_list', 'test_list'):
+        names = [name for name, _ in getattr(kind, key)]
+        monkeypatch.setattr(kind, key, [(name, None) for name in names])
+        for number, name in enumerate(names):
+            count = 0 if number else IMAGES
+            labels = 'fine_labels' if kind is CIFAR100 else 'labels'
+            data = noise.integers(0, 256, (count, 3 * 32 * 32), dtype=np.uint8)
+            entry = {'data': data, labels: [index % 2 for index in range(count)]}
+            (folder / name).write_bytes(pickle.dumps(entry))
+
+
+def place(dataset, root):
+    """Let a data set's config, or that of the one within, read a folder; gives its class."""
+    while 'dataset' in dataset:
+        dataset.neg_num = 2
+        dataset = dataset.dataset
+    # As the configs name it: those of mmcls by `data_prefix`.
+    dataset['data_root' if 'data_root' in dataset else 'data_prefix'] = str(root)
+    return dataset.type.rpartition('.')[2]
+
+
+class StopAfterAStep(Hook):
+    """Ends the training loop after its first iteration."""
+
+    def after_train_iter(self, runner, *args, **kwargs):
+        runner.train_loop.stop_training = True
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings('ignore:size_average', 'ignore:reduction', 'ignore:Detected call')
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_trains(path, tmp_path, monkeypatch):
+    """A step of the whole Runner on data of the format that the config reads, and a validation."""
+    cfg = read(path, tmp_path)
+    root = tmp_path / 'data'
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.update(batch_size=BATCH, num_workers=0, persistent_workers=False)
+        data = place(loader.dataset, root)
+    if data == 'ImageNet':
+        write_imagenet(root)
+    else:
+        write_cifar(root, dict(CIFAR10=CIFAR10, CIFAR100=CIFAR100)[data], monkeypatch)
+    # The first iteration is the last one, and no schedule begins after the end of the training.
+    cfg.train_cfg.val_interval = 1
+    if cfg.train_cfg.by_epoch:
+        cfg.train_cfg.max_epochs = 10_000
+    cfg.update(work_dir=str(tmp_path), test_dataloader=None, test_cfg=None, test_evaluator=None)
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(StopAfterAStep())
+    student = getattr(runner.model, 'student', runner.model.architecture)
+    runner.model.init_weights()
+    before = {name: p.detach().clone() for name, p in student.named_parameters()}
+    runner.train()
+    moved = [not torch.equal(p, before[name]) for name, p in student.named_parameters()]
+    if not cfg.model.get('student_trainable', True):
+        # A first stage that prepares the connectors.
+        assert not any(moved)
+    elif path.stem.startswith('deit'):
+        # Its head starts from zeros, where the first gradient ends.
+        assert moved[-4:] == [True] * 4
+    else:
+        # A zero-initialised residual branch stays for a step.
+        assert sum(moved) > 0.7 * len(moved)
+    assert all(torch.isfinite(p).all() for p in student.parameters())
+    assert runner.iter == 1
+    scalars = runner.message_hub.log_scalars
+    assert any(name.endswith('accuracy/top1') for name in scalars)
+    assert all(np.isfinite(found.current()) for name, found in scalars.items() if 'loss' in name)
