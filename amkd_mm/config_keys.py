@@ -31,7 +31,7 @@ PLACES = {
         model=['distiller', 'teacher', 'teacher_ckpt'],
         optim_wrapper=['clip_grad', 'optimizer'],
         randomness=['seed'],
-        train_cfg=['val_interval'],
+        train_cfg=['max_epochs', 'max_iters', 'val_interval'],
         train_dataloader=['batch_size', 'num_workers'],
         visualizer=['vis_backends'],
     ).items()
@@ -65,23 +65,26 @@ def unread_keys(cfg: Config) -> dict[str, str]:
     """Top-level keys of a config that nothing reads, and what to write instead of each.
 
     A config may have variables of any name, so only a key counts that resembles a setting and that
-    no other line of the config's files mentions, or a setting whose value is not in its own place.
+    no line after it mentions. A setting of another place counts if its value is nowhere there.
     """
     settings = without_scope(cfg.to_dict())
     read = {key: value for key, value in settings.items() if key in READ}
     found = {}
     for key, value in settings.items():
+        if key in READ | VARIABLES or is_used(key, cfg.text):
+            continue
         if key in PLACES:
-            if not holds(read, value):
-                found[key] = PLACES[key]
-        elif key not in READ | VARIABLES and not is_used(key, cfg.text):
+            found.update({} if holds(read, value) else {key: PLACES[key]})
+        else:
             found.update((key, name) for name in get_close_matches(key, READ, 1, SIMILAR))
     return found
 
 
 def is_used(name: str, text: str) -> bool:
-    """Whether the text of a config mentions a variable elsewhere than left of an equals sign."""
-    return re.search(rf'\b{re.escape(name)}\b(?!\s*=[^=])', text) is not None
+    """Whether the text of a config, bases first, mentions a variable after its last assignment."""
+    assignments = list(re.finditer(rf'^{re.escape(name)}\s*=', text, re.MULTILINE))
+    start = assignments[-1].end() if assignments else 0
+    return re.search(rf'\b{re.escape(name)}\b(?!\s*=[^=])', text[start:]) is not None
 
 
 def warn_of_unread_keys(cfg: Config) -> None:

@@ -53,6 +53,7 @@ def write(tmp_path):
             'visualizer.vis_backends',
         ),
         ("teacher_ckpt = 'x.pth'", 'teacher_ckpt', 'model.teacher_ckpt'),
+        ('max_epochs = 7', 'max_epochs', 'train_cfg.max_epochs'),
         ('seed = 7', 'seed', 'randomness.seed'),
         ("optimizer = dict(type='Adam')", 'optimizer', 'optim_wrapper.optimizer'),
     ],
@@ -78,6 +79,12 @@ def test_what_nothing_reads_is_found(write, text, key, place):
 )
 def test_a_variable_is_no_setting(write, text):
     assert unread_keys(Config.fromfile(write(text))) == {}
+
+
+def test_a_variable_overridden_on_the_command_line_is_no_setting(write):
+    cfg = Config.fromfile(write("teacher_ckpt = 'x.pth'\nmodel = dict(teacher_ckpt=teacher_ckpt)"))
+    cfg.merge_from_dict({'model.teacher_ckpt': 'other.pth'})
+    assert unread_keys(cfg) == {}
 
 
 @pytest.mark.parametrize('path', SAMPLE, ids=lambda path: f'{path.parent.name}-{path.stem}')

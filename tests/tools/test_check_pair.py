@@ -497,3 +497,12 @@ def test_images_from_all_over_the_data(tool):
     assert not why
     assert [int(item['data_samples'].gt_label) for item in items] == labels
     assert labels != [dataset.get_data_info(row)['gt_label'] for row in range(3)]
+
+
+def test_takes_a_config_of_mmrazor_that_names_mmcls(run):
+    path = 'mmrazor::distill/mmcls/kd/kd_logits_resnet34_resnet18_8xb32_in1k.py'
+    options = ['--batch-size', 2, '--cfg-options', 'model.teacher_ckpt=none.pth']
+    status, output = run(path, *options)
+    # The checkpoint, which would be downloaded, is all that is wrong.
+    assert status == 1 and '1 problem(s)' in output and 'none.pth' in output
+    assert 'distill.loss_kl' in output and 'nothing reads' not in output
