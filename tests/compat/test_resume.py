@@ -114,28 +114,25 @@ def test_the_recorded_config_is_not_run(tmp_path, trained, kind):
     assert not (tmp_path / 'marker').exists()
 
 
-@pytest.mark.parametrize('kind', [Runner, FlexibleRunner])
-def test_an_ordered_dict_cannot_hide_what_is_in_it(tmp_path, trained, kind):
+def test_an_ordered_dict_cannot_hide_what_is_in_it(tmp_path, trained):
     """torch's restricted unpickler sets its attributes, which stand in for its methods."""
 
     def hide(entries):
         hidden = OrderedDict(entries)
-        vars(hidden).update(get=Counter, pop=Counter, keys=Counter, items=Counter, copy=Counter)
+        vars(hidden).update(get=Counter, pop=Counter)
         return hidden
 
     _, checkpoint = trained
     program = touch(tmp_path / 'marker')
-    hub = checkpoint['message_hub']
-    hub['runtime_info'] = OrderedDict(hub['runtime_info'], cfg=program)
-    vars(hub['runtime_info'])['pop'] = Counter
     checkpoint['meta'] = hide(dict(checkpoint['meta'], config=program))
-    checkpoint = OrderedDict(checkpoint)
-    vars(checkpoint)['get'] = Counter
+    hub = checkpoint['message_hub']
+    hub['runtime_info'] = hide(dict(hub['runtime_info'], cfg=program))
+    checkpoint['message_hub'] = hide(hub)
 
-    resume(tmp_path, checkpoint, kind, cfg=dict(mine=3))
+    resume(tmp_path, hide(checkpoint), cfg=dict(mine=3))
 
-    assert not (tmp_path / 'marker').exists()
     assert RuntimeInfo.config().mine == 3
+    assert not (tmp_path / 'marker').exists()
 
 
 @pytest.mark.parametrize('recorded', ['range(0, 2)', '[0, 1]', '(4, 5)', 'range(2)'])
