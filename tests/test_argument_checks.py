@@ -6,9 +6,8 @@ import amkd_mm  # noqa: F401
 
 # isort: split
 import pytest
-from mmengine.registry import OPTIM_WRAPPERS
 from mmpretrain.registry import METRICS
-from mmrazor.registry import HOOKS, MODELS, TASK_UTILS
+from mmrazor.registry import HOOKS, MODELS, OPTIM_WRAPPERS, TASK_UTILS
 from torch import nn, optim
 
 from amkd_mm.argument_checks import check_bool, check_int, check_number

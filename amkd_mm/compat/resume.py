@@ -42,20 +42,29 @@ def _as_data(load):
     def load_data(*args, **kwargs):
         checkpoint = load(*args, **kwargs)
         if isinstance(checkpoint, dict):
-            _reduce_config(checkpoint.get('meta'))
-            _reduce_runtime_info(checkpoint.get('message_hub'))
+            for name, reduce in (('meta', _reduce_config), ('message_hub', _reduce_runtime_info)):
+                if name in checkpoint and isinstance(checkpoint[name], dict):
+                    checkpoint[name] = reduce(_plain(checkpoint[name]))
         return checkpoint
 
     load_data.__module__ = __name__
     return load_data
 
 
+def _plain(mapping):
+    """A dict of the same entries.
+
+    A file may give an OrderedDict attributes, ``get`` for example, that stand in for its methods.
+    """
+    return {key: mapping[key] for key in mapping}
+
+
 def _reduce_config(meta):
     """Keep of the recorded config only how many GPUs it names, which MMEngine compares."""
-    if not isinstance(meta, dict) or 'config' not in meta:
-        return
-    count = _recorded_gpus(meta['config'])
-    meta['config'] = '' if count is None else f'gpu_ids = range({count})'
+    if 'config' in meta:
+        count = _recorded_gpus(meta['config'])
+        meta['config'] = '' if count is None else f'gpu_ids = range({count})'
+    return meta
 
 
 def _recorded_gpus(text):
@@ -71,13 +80,13 @@ def _recorded_gpus(text):
 
 def _reduce_runtime_info(hub):
     """Remove the recorded config, and the numbers of checkpoints to delete if they are none."""
-    info = hub.get('runtime_info') if isinstance(hub, dict) else None
-    if not isinstance(info, dict):
-        return
-    info.pop('cfg', None)
-    steps = info.get('keep_ckpt_ids')
-    if steps is not None and not (isinstance(steps, list) and all(type(s) is int for s in steps)):
-        del info['keep_ckpt_ids']
+    if isinstance(hub.get('runtime_info'), dict):
+        info = hub['runtime_info'] = _plain(hub['runtime_info'])
+        info.pop('cfg', None)
+        steps = info.get('keep_ckpt_ids', [])
+        if not isinstance(steps, list) or not all(type(step) is int for step in steps):
+            del info['keep_ckpt_ids']
+    return hub
 
 
 def infer_without_running_configs():

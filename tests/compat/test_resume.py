@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections import Counter, OrderedDict
 from copy import deepcopy
 from uuid import uuid4
 
@@ -110,6 +111,27 @@ def test_the_recorded_config_is_not_run(tmp_path, trained, kind):
 
     resume(tmp_path, checkpoint, kind)
 
+    assert not (tmp_path / 'marker').exists()
+
+
+def test_an_ordered_dict_cannot_hide_what_is_in_it(tmp_path, trained):
+    """torch's restricted unpickler sets its attributes, which stand in for its methods."""
+
+    def hide(entries):
+        hidden = OrderedDict(entries)
+        vars(hidden).update(get=Counter, pop=Counter)
+        return hidden
+
+    _, checkpoint = trained
+    program = touch(tmp_path / 'marker')
+    checkpoint['meta'] = hide(dict(checkpoint['meta'], config=program))
+    hub = checkpoint['message_hub']
+    hub['runtime_info'] = hide(dict(hub['runtime_info'], cfg=program))
+    checkpoint['message_hub'] = hide(hub)
+
+    resume(tmp_path, hide(checkpoint), cfg=dict(mine=3))
+
+    assert RuntimeInfo.config().mine == 3
     assert not (tmp_path / 'marker').exists()
 
 

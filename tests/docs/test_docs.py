@@ -48,7 +48,10 @@ import amkd_mm
 from amkd_mm.mmpretrain_tools import run_tool
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *sorted(ROOT.glob('docs/*.md'))]
+PAGES = [
+    *(ROOT / name for name in ('README.md', 'CONTRIBUTING.md', 'SECURITY.md')),
+    *sorted(ROOT.glob('docs/*.md')),
+]
 METHODS = sorted(ROOT.glob('configs/*/README.md'))
 # What a reader's folder has of the repository.
 CLONE = ('configs', 'tools', '.dev_scripts')
