@@ -7,6 +7,8 @@ import re
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
+from ..class_numbers import recorded_classes
+
 # How many keys an error lists.
 SHOWN = 5
 # Data preprocessors that a checkpoint may name.
@@ -95,6 +97,7 @@ def load_teacher(teacher: nn.Module, path: str, strict: bool = True) -> dict | N
         )
     # Keeps the loaded weights from being initialised again.
     teacher._is_init = True
+    teacher._dataset_meta = dict(classes=recorded_classes(checkpoint))
     return recorded_preprocessor(checkpoint)
 
 

@@ -6,6 +6,7 @@ no installed file, and each repair says which upstream symptom it removes. One f
 
 from . import (
     checkpoints,
+    class_numbers,
     configs,
     datasets,
     distillers,
@@ -30,5 +31,6 @@ def apply():
         datasets,
         validation,
         distillers,
+        class_numbers,
     ):
         subject.apply()

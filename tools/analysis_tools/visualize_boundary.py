@@ -28,6 +28,7 @@ from mmrazor.utils import register_all_modules
 from amkd_mm.activation_checkpointing import disable_checkpointing
 from amkd_mm.algorithms.teacher_checkpoint import exists
 from amkd_mm.attacks import AttackResult, BoundaryAttack
+from amkd_mm.class_numbers import check_labels
 from amkd_mm.classifiers import num_classes
 from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks import BoundarySampleHook
@@ -339,7 +340,9 @@ def study(cfg, args):
     space = PixelSpace(algorithm.data_preprocessor)
     space.check(pixels)
     hook.teacher = algorithm.teacher
-    hook.check_labels(labels)
+    classes = num_classes(algorithm.teacher)
+    if classes:
+        check_labels(labels, classes, hook.name)
 
     def classifier(network):
         fast = FastTeacher(network)
