@@ -51,7 +51,7 @@ class ChanceCheck:
             warnings.warn(
                 f'the teacher classifies {self.correct / self.total:.1%} of the first {self.total} '
                 f'training images correctly, which is guessing among {logits.size(1)} classes: '
-                'check `model.teacher_ckpt`, its normalisation (`data_preprocessor`) and the order of '
-                'the classes',
+                'check `model.teacher_ckpt`, its normalisation (`data_preprocessor`) and the order '
+                'of the classes',
                 stacklevel=2,
             )

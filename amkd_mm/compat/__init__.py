@@ -9,6 +9,7 @@ from . import (
     class_numbers,
     configs,
     datasets,
+    distillation_errors,
     distillers,
     environment,
     networks,
@@ -31,6 +32,7 @@ def apply():
         datasets,
         validation,
         distillers,
+        distillation_errors,
         class_numbers,
     ):
         subject.apply()

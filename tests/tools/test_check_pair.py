@@ -584,7 +584,7 @@ def test_teacher_that_knows_other_classes(run, trained, tmp_path):
 def test_grey_images(run, write, tmp_path):
     """Of one channel there is no order."""
     grey = dict(RESNET, backbone=dict(RESNET['backbone'], in_channels=1))
-    pipeline = [dict(type='Grayscale', keep_channels=False), dict(type='PackInputs')]
+    pipeline = [dict(type='RandomGrayscale', prob=1.0), dict(type='PackInputs')]
     settings = dict(
         data_preprocessor=dict(_delete_=True, mean=[78.0], std=[96.0], to_rgb=True),
         train_dataloader=dict(dataset=dict(pipeline=pipeline)),

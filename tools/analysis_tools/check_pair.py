@@ -307,9 +307,9 @@ def report_networks(report, cfg, networks, dataset):
             report.notes[text] = ''
 
 
-def check_widths(report, algorithm, cfg):
+def check_widths(report, networks, cfg):
     """Say what a connector needs where the embeddings differ in width."""
-    widths = [width_of(network) for network in (algorithm.student, algorithm.teacher)]
+    widths = [network and width_of(network) for network in networks.values()]
     connectors = cfg.model.get('distiller', {}).get('connectors') or {}
     given = connectors.get('embedding', {}).get('module_args', {})
     pair = [given.get('in_features'), given.get('out_features')]
@@ -537,11 +537,11 @@ def check_pair(report, cfg, batch_size):
             networks[key] = networks[key] or MODELS.build(settings.to_dict())
     report_networks(report, cfg, networks, dataset)
     report_names(report, datasets, algorithm, knows)
+    check_widths(report, networks, cfg)
     if algorithm is None:
         return
     report.notes.update(dict.fromkeys(getattr(algorithm, 'adaptations', []), ''))
     found_hooks = sample_hooks(cfg)
-    check_widths(report, algorithm, cfg)
     algorithm.init_weights()
     # The same in one process, and not every PyTorch has the other on a CPU.
     algorithm.architecture = revert_sync_batchnorm(algorithm.architecture)
