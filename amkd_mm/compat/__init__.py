@@ -7,6 +7,7 @@ no installed file, and each repair says which upstream symptom it removes. One f
 from . import (
     checkpoints,
     class_numbers,
+    config_errors,
     configs,
     datasets,
     distillation_errors,
@@ -34,5 +35,6 @@ def apply():
         distillers,
         distillation_errors,
         class_numbers,
+        config_errors,
     ):
         subject.apply()

@@ -638,3 +638,19 @@ def test_data_free_problems(run, trained):
     assert 'write: model.generator.img_size=8' in flat
     assert "the student has 7 classes and the teacher 'teacher' 10" in flat
     assert 'write: model.architecture.head.num_classes=10' in flat
+
+
+def test_misspelt_settings(run, trained):
+    """Also those of hooks and metrics that the step does without."""
+    options = ['--cfg-options', SMALL, f'model.teacher_ckpt={trained}']
+    for key in (
+        'custom_hooks.0.attack.max_step',
+        'default_hooks.boundary_visualization.intervall',
+        'val_evaluator.topc',
+        'model.distiller.distill_losses.loss_kl.tua',
+        'val_dataloader.dataset.splt',
+    ):
+        status, text = run(DIGITS, *options, f'{key}=3')
+        flat = ' '.join(text.split())
+        assert status == 1 and flat.count(f'{key}: ') == 1, text
+        assert 'has no such argument; did you mean one of' in flat

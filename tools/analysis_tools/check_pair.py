@@ -38,7 +38,7 @@ from mmengine.hooks import Hook
 from mmengine.hub import get_config
 from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import DATASETS, MODELS, DefaultScope
+from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, DefaultScope
 from mmengine.runner import CheckpointLoader, set_random_seed
 from mmpretrain.structures import DataSample
 from mmrazor.utils import register_all_modules
@@ -49,6 +49,7 @@ from amkd_mm.algorithms.pair_checks import class_count_key
 from amkd_mm.algorithms.teacher_checkpoint import exists
 from amkd_mm.class_numbers import check_class_numbers, class_numbers
 from amkd_mm.classifiers import embedding_width, num_classes, to_logits
+from amkd_mm.config_errors import ConfigError
 from amkd_mm.fast_teacher import logits_and_gradient
 from amkd_mm.hooks.class_check_hook import teacher_numbers, teachers_of
 from amkd_mm.hooks.sample_hook import SampleHook, evaluation_mode
@@ -108,8 +109,11 @@ def fill(start, text):
     return textwrap.fill(text, WIDTH, **indents, break_long_words=False, break_on_hyphens=False)
 
 
-def describe(error):
+def describe(error, cfg=None):
     """An error in one line: what it says and, unless this package says it, where."""
+    if isinstance(error, ConfigError):
+        error.locate(cfg)
+        return ' '.join(str(error).split())
     text = error.args[0] if isinstance(error, KeyError) and error.args else error
     # A registry goes on with a link.
     text = ' '.join(str(text).split()).partition(' More details can be found')[0] or 'no message'
@@ -229,9 +233,25 @@ def items_of(report, cfg, split, number):
         if isinstance(error, FileNotFoundError) or 'Cannot find' in str(error):
             place = settings.get('data_root') or 'the data'
             return None, None, f'{name_of(settings)}: {place} is not on the disk'
-        text = f'`{split}_dataloader.dataset` fails: {describe(error)}'
+        text = f'`{split}_dataloader.dataset` fails: {describe(error, cfg)}'
         report.problems[text] = advice(str(error))
         return None, None, 'the data set fails, see the problem below'
+
+
+def check_parts(report, cfg):
+    """Report hooks and metrics that cannot be built, of which a step needs only some."""
+    for key, registry in dict(hooks=HOOKS, evaluator=METRICS).items():
+        for section in (name for name in cfg if name.endswith(f'_{key}')):
+            entries = cfg[section] or []
+            if isinstance(entries, dict):
+                entries = [entries] if 'type' in entries else entries.values()
+            for entry in entries:
+                try:
+                    registry.build(deepcopy(entry)) if isinstance(entry, dict) else None
+                except ConfigError as error:
+                    report.problems[describe(error, cfg)] = ''
+                except Exception:  # Of what is to come, the step or the training says more.
+                    continue
 
 
 def validation_data(report, cfg):
@@ -264,7 +284,7 @@ def build(report, cfg):
         try:
             return MODELS.build(dict(deepcopy(settings), teacher_ckpt=path)), bool(path or own)
         except Exception as error:  # Registries raise what the classes raise.
-            text = describe(error)
+            text = describe(error, cfg)
         # AMKD names the key, MMRazor's algorithms the file.
         about_path = path and ('model.teacher_ckpt:' in text or path in text)
         report.problems[text] = CHECKPOINT if about_path else advice(text)
@@ -516,9 +536,12 @@ def check(cfg, batch_size=8):
         warnings.simplefilter('always')
         MMLogger.get_instance(f'check_pair_{id(report)}', log_level='WARNING').addHandler(report)
         try:
+            check_parts(report, cfg)
             (check_pair if cfg.model.get('teacher') else check_single)(report, cfg, batch_size)
         except Exception as error:  # Networks, losses and hooks may fail in many ways.
-            report.problems[f'the step fails: {describe(error)}'] = advice(describe(error))
+            text = describe(error, cfg)
+            if text not in report.problems:
+                report.problems[f'the step fails: {text}'] = advice(text)
     for warning in caught:
         if PACKAGE in Path(warning.filename).parents:
             report.notes[' '.join(str(warning.message).split())] = ''
