@@ -1,5 +1,7 @@
 """Batches as MMPretrain's datasets give them."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -37,7 +39,18 @@ def read_batch(reader: str, pipeline: str, data_batch: dict) -> tuple[Tensor, Te
                 f'{sorted(shapes)}: resize or crop them in the `{pipeline}`'
             )
         images = torch.stack(list(images))
-    labels = [sample.get('gt_label') for sample in samples]
-    if any(label is None or label.numel() != 1 for label in labels):
+    labels = labels_of(samples)
+    if labels is None:
         raise TypeError(f'{reader} needs single-label samples, one `gt_label` each')
-    return images, torch.cat([label.reshape(1) for label in labels])
+    return images, labels
+
+
+def labels_of(samples: Any) -> Tensor | None:
+    """Labels (N,) of data samples, or None if they are something else than one class each."""
+    if not isinstance(samples, (list, tuple)) or not samples:
+        return None
+    labels = [getattr(sample, 'gt_label', None) for sample in samples]
+    if any(not isinstance(label, Tensor) or label.numel() != 1 for label in labels):
+        return None
+    # Most have a dimension already, and to reshape each would take longer than all else.
+    return torch.cat([label if label.dim() == 1 else label.reshape(1) for label in labels])

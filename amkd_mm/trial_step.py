@@ -7,9 +7,12 @@ from typing import NamedTuple
 
 import torch
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import Dataset
+
+from .hooks.class_check_hook import teachers_of
 
 
 class TrialStep(NamedTuple):
@@ -57,7 +60,9 @@ class Observer(Hook):
 
     def before_train(self, runner) -> None:
         # Or the Runner would remove the gradients at once.
-        runner.optim_wrapper.zero_grad = lambda **_: None
+        wrapper = runner.optim_wrapper
+        for part in wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]:
+            part.zero_grad = lambda **_: None
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         model = runner.model
@@ -79,23 +84,28 @@ class Observer(Hook):
             ],
             teacher_gradients=[
                 name
-                for name, parameter in model.teacher.named_parameters()
+                for teacher in teachers_of(model).values()
+                for name, parameter in teacher.named_parameters()
                 if parameter.grad is not None
             ],
         )
 
 
 def try_step(
-    algorithm: nn.Module, items: Sequence[dict], hooks: Sequence[dict | Hook] = ()
+    algorithm: nn.Module,
+    items: Sequence[dict],
+    hooks: Sequence[dict | Hook] = (),
+    optim_wrapper: dict | None = None,
 ) -> TrialStep:
     """Train an algorithm for one step in a Runner, which changes its weights.
 
     Args:
-        algorithm (nn.Module): An algorithm with a teacher and a student, such as ``AMKD``.
+        algorithm (nn.Module): An algorithm with a student, such as ``AMKD``.
         items (Sequence[dict]): The images of the batch as a data set of MMPretrain gives them:
             ``inputs``, a uint8 tensor (C, H, W), and ``data_samples``, one data sample.
         hooks (Sequence[dict | Hook]): Hooks, usually ``BoundarySampleHook``. The training has one
             epoch of one step.
+        optim_wrapper (dict, optional): As in a config. Defaults to None, plain SGD.
 
     Returns:
         TrialStep: What the step did.
@@ -112,7 +122,7 @@ def try_step(
                 collate_fn=dict(type='mmengine.pseudo_collate'),
             ),
             train_cfg=dict(by_epoch=True, max_epochs=1),
-            optim_wrapper=dict(optimizer=dict(type='SGD', lr=1e-3)),
+            optim_wrapper=optim_wrapper or dict(optimizer=dict(type='SGD', lr=1e-3)),
             default_hooks=dict(logger=None, checkpoint=None, timer=None),
             custom_hooks=[*hooks, observer],
             default_scope='mmrazor',

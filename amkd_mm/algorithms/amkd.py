@@ -26,6 +26,7 @@ from ..recorded_config import check_normalization
 from ..recorders import sources_of
 from .boundary_norm import check_boundary_norm, is_synchronised, normalize_boundary_rows
 from .chance_check import ChanceCheck
+from .connector_checks import check_connectors
 from .distiller_checks import check_arguments, check_cfg_path, check_distiller
 from .effect_checks import check_effects, check_records
 from .gradient_check import check_gradients
@@ -181,6 +182,9 @@ class AMKD(SingleTeacherDistill):
             data_preprocessor=data_preprocessor,
             **kwargs,
         )
+        if isinstance(distiller, dict):
+            networks = dict(student=student, teacher=teacher)
+            check_connectors(distiller, getattr(self.distiller, 'connectors', {}), networks)
         if not own_augments and adopt_batch_augments(self.data_preprocessor, student):
             adaptations.append("Mixup or CutMix of the student's `train_cfg` is kept")
         if teacher_ckpt:

@@ -11,11 +11,26 @@ from torch import Tensor
 BATCHES = 10
 
 
+def is_guessing(correct: int, total: int, classes: int) -> bool:
+    """Whether hits are too few to be told from guessing.
+
+    The limit is two standard deviations above the mean of guessing.
+
+    Args:
+        correct (int): Images that are classified correctly.
+        total (int): All images, at least 1.
+        classes (int): Number of classes.
+    """
+    chance = 1 / classes
+    deviation = math.sqrt(chance * (1 - chance) / total)
+    # Of a few images it may be right on all.
+    return correct < total and correct / total <= chance + 2 * deviation
+
+
 class ChanceCheck:
     """Warns once if a teacher's accuracy over the first batches is that of guessing.
 
     The usual causes are a teacher without weights, or with another normalisation or label order.
-    The limit is two standard deviations above the mean of guessing.
     """
 
     def __init__(self) -> None:
@@ -32,14 +47,11 @@ class ChanceCheck:
         self.correct += int((predictions == torch.cat(labels).to(predictions)).sum())
         self.total += len(labels)
         self.batches += 1
-        chance = 1 / logits.size(1)
-        deviation = math.sqrt(chance * (1 - chance) / self.total)
-        accuracy = self.correct / self.total
-        if self.batches == BATCHES and accuracy <= chance + 2 * deviation:
+        if self.batches == BATCHES and is_guessing(self.correct, self.total, logits.size(1)):
             warnings.warn(
-                f'the teacher classifies {accuracy:.1%} of the first {self.total} training '
-                f'images correctly, which is guessing among {logits.size(1)} classes: check '
-                '`model.teacher_ckpt`, its normalisation (`data_preprocessor`) and the order of '
-                'the classes',
+                f'the teacher classifies {self.correct / self.total:.1%} of the first {self.total} '
+                f'training images correctly, which is guessing among {logits.size(1)} classes: '
+                'check `model.teacher_ckpt`, its normalisation (`data_preprocessor`) and the order '
+                'of the classes',
                 stacklevel=2,
             )

@@ -5,10 +5,11 @@ MMRazor finds some of these mistakes by ``assert`` and others not at all.
 
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from inspect import signature
+from inspect import isclass, signature
 
 from mmengine.hub import get_config
-from mmrazor.registry import TASK_UTILS
+from mmrazor.models.distillers import ConfigurableDistiller
+from mmrazor.registry import MODELS, TASK_UTILS
 from torch import nn
 
 from ..argument_checks import check_bool, check_int, check_number
@@ -32,8 +33,8 @@ def check_distiller(
     """Check recorders, connectors and mappings of a ``ConfigurableDistiller`` config.
 
     Raises:
-        KeyError: If a mapping names an unknown loss, recorder or connector, or a recorder an
-            unknown module or parameter; the message names the config key.
+        KeyError: If a mapping names an unknown loss, input, recorder or connector, or a recorder
+            an unknown module or parameter; the message names the config key.
         ValueError: If a recorder of a teacher that is not trained needs its loss, or the logits or
             the embedding of a model cannot be found.
         TypeError: If an entry of a mapping is not a dict with ``recorder`` and ``from_student``, or
@@ -74,12 +75,26 @@ def check_distiller(
     for loss, mapping in (distiller.get('loss_forward_mappings') or {}).items():
         key = f'model.distiller.loss_forward_mappings.{loss}'
         require(loss, losses, key, 'model.distiller.distill_losses')
+        if not isinstance(mapping, dict):
+            raise TypeError(
+                f'{key} must be a dict of inputs of the loss, each a dict with `recorder` and '
+                f'`from_student`, not {mapping!r}'
+            )
+        kind = losses[loss].get('type')
+        if isinstance(kind, str):
+            with MODELS.switch_scope_and_registry(distiller.get('_scope_')) as registry:
+                kind = registry.get(kind)
+        if isclass(kind):
+            check_loss_inputs(kind, mapping, key)
         for argument, record in mapping.items():
             if not isinstance(record, dict) or not {'recorder', 'from_student'} <= set(record):
                 raise TypeError(
                     f'{key}.{argument} must be a dict with `recorder` and `from_student`, '
                     f'not {record!r}'
                 )
+            settings = list(signature(ConfigurableDistiller.get_record).parameters)[1:]
+            for setting in record:
+                require(setting, settings, f'{key}.{argument}', 'the settings of a record')
             check_bool(f'{key}.{argument}.from_student', record['from_student'])
             check_int(f'{key}.{argument}.record_idx', record.get('record_idx', 0))
             side = 'student' if record['from_student'] else 'teacher'
@@ -97,6 +112,31 @@ def check_distiller(
                     f'{key}.{argument}.connector',
                     'model.distiller.connectors',
                 )
+
+
+def check_loss_inputs(loss: type, mapping: Iterable[str], key: str) -> None:
+    """Compare the inputs that a mapping gives to a loss with those that it takes.
+
+    Args:
+        loss (type): Class of the loss.
+        mapping (Iterable[str]): Names of the inputs.
+        key (str): Config key of the mapping, for the message.
+
+    Raises:
+        KeyError: If the loss has no such input, or needs another one.
+    """
+    inputs = list(signature(loss.forward).parameters.values())[1:]
+    names = [one.name for one in inputs if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    if not any(one.kind is one.VAR_KEYWORD for one in inputs):
+        for name in mapping:
+            if name not in names:
+                raise KeyError(
+                    f'{key}.{name}: {loss.__name__} has no such input; its inputs are {names}'
+                )
+    needed = [one.name for one in inputs if one.name in names and one.default is one.empty]
+    lacking = [name for name in needed if name not in mapping]
+    if lacking:
+        raise KeyError(f'{key}: {loss.__name__} needs {lacking}, too; its inputs are {names}')
 
 
 def check_recorder_type(name: str | None, key: str) -> None:

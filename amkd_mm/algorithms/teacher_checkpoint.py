@@ -8,6 +8,7 @@ from torch import nn
 
 from ..checkpoint_files import exists, read_checkpoint
 from ..checkpoint_fit import TEACHER, choose
+from ..class_numbers import recorded_classes
 from ..recorded_config import assignments, literal
 from ..weight_checks import check_weights
 
@@ -92,6 +93,7 @@ def load_teacher(teacher: nn.Module, path: str, strict: bool = True) -> dict | N
         print_log(f'model.teacher_ckpt: {chosen.what}', logger='current')
     # Keeps the loaded weights from being initialised again.
     teacher._is_init = True
+    teacher._dataset_meta = dict(classes=recorded_classes(checkpoint))
     return recorded_preprocessor(checkpoint, chosen.part)
 
 
@@ -119,6 +121,8 @@ def initial_preprocessor(teacher: nn.Module) -> dict | None:
                 checkpoint = read_checkpoint(f'model.teacher.{key}init_cfg.checkpoint', path)
                 weights = checkpoint.get('state_dict', checkpoint)
                 part = init_cfg.get('prefix') or choose(weights, teacher).part
+                if module is teacher:
+                    teacher._dataset_meta = dict(classes=recorded_classes(checkpoint))
                 return recorded_preprocessor(checkpoint, part)
     return None
 

@@ -6,9 +6,12 @@ no installed file, and each repair says which upstream symptom it removes. One f
 
 from . import (
     checkpoints,
+    class_numbers,
     compilation,
+    config_errors,
     configs,
     datasets,
+    distillation_errors,
     distillers,
     engine,
     environment,
@@ -44,5 +47,8 @@ def apply():
         distillers,
         engine,
         compilation,
+        distillation_errors,
+        class_numbers,
+        config_errors,
     ):
         subject.apply()

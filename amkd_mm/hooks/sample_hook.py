@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .. import boundary_rows
 from ..activation_checkpointing import disable_checkpointing, without_checkpointing
 from ..argument_checks import check_bool, check_int, check_number
-from ..classifiers import num_classes, to_logits
+from ..classifiers import to_logits
 from ..fast_teacher import FastTeacher
 from ..image_batches import read_batch
 from ..pixel_space import PixelSpace
@@ -64,8 +64,7 @@ class SampleHook(Hook):
             (``--amp``), too. Defaults to False.
 
     Raises:
-        ValueError: If an argument is out of its range, the preprocessor mixes images, or a label
-            is not below the number of classes.
+        ValueError: If an argument is out of its range, or the preprocessor mixes images.
         TypeError: If an argument is of another type, the model has no teacher and student, or the
             batch is not as MMPretrain's datasets give it.
     """
@@ -164,7 +163,6 @@ class SampleHook(Hook):
         space = PixelSpace(self.preprocessor)
         if not self._checked:
             space.check(pixels)
-            self.check_labels(labels)
             self._checked = True
 
         # A generator of its own for each step and hook: a resumed run draws what an uninterrupted
@@ -233,15 +231,6 @@ class SampleHook(Hook):
         images, labels = read_batch(self.name, 'train_pipeline', data_batch)
         device = self.preprocessor.device
         return images.to(device), labels.to(device)
-
-    def check_labels(self, labels: Tensor) -> None:
-        """Raise ``ValueError`` for labels that the teacher has no class for."""
-        classes = num_classes(self.teacher)
-        if classes is not None and len(labels) and int(labels.max()) >= classes:
-            raise ValueError(
-                f'{self.name}: an image has the label {int(labels.max())}, but the models '
-                f'have {classes} classes: set `num_classes` of both to that of the data'
-            )
 
     def append(self, data_batch: dict, made: Samples) -> None:
         """Append the samples, and marked copies of their rows' data samples, to the batch."""

@@ -6,6 +6,8 @@ import amkd_mm  # noqa: F401
 
 # isort: split
 import pytest
+import torch
+from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
 from torch import nn
 
@@ -219,3 +221,105 @@ def test_settings_beside_cfg_path_are_an_error():
     with pytest.raises(ValueError, match=r"model\.teacher: MMEngine ignores \['head'\]"):
         AMKD(distiller={}, teacher=teacher, architecture={})
     check_cfg_path('model.teacher', dict(cfg_path=named, pretrained=False))
+
+
+def test_inputs_of_a_loss_are_listed():
+    """MMRazor only says which is wrong."""
+    for losses, message in (
+        (dict(type='DISTLoss'), r"loss_kl.preds_S: DISTLoss has no .*'logits_S', 'logits_T'"),
+        (dict(type='L2Loss'), r"its inputs are .*'s_feature', 't_feature'"),
+    ):
+        config = changed('distill_losses.loss_kl', losses)
+        with pytest.raises(
+            KeyError, match='model.distiller.loss_forward_mappings.' + '.*' + message
+        ):
+            build(config)
+
+
+def test_a_missing_input_of_a_loss():
+    config = changed(
+        'loss_forward_mappings.loss_kl', dict(preds_S=dict(recorder='logits', from_student=True))
+    )
+    with pytest.raises(KeyError, match=r"mappings.loss_kl: KLDivergence needs \['preds_T'\], too"):
+        build(config)
+
+
+def test_distillers_of_other_algorithms_list_the_inputs():
+    config = changed('distill_losses.loss_kl', dict(type='DISTLoss'))
+    config.pop('loss_forward_mappings')
+    config['loss_forward_mappings'] = dict(
+        loss_kl=dict(preds_S=dict(recorder='logits', from_student=True))
+    )
+    with pytest.raises(KeyError, match=r"preds_S: DISTLoss has no such input; .*'logits_S'"):
+        MODELS.build(config)
+
+
+@pytest.mark.parametrize(
+    'entry, value, message',
+    [
+        ('conector', 'widen', r"logits.*'conector' is not in the settings.*'connector'"),
+        ('from_student', 1, 'from_student must be True or False, not 1'),
+    ],
+)
+def test_settings_of_a_record(entry, value, message):
+    config = deepcopy(DISTILLER)
+    config['loss_forward_mappings']['loss_kl']['preds_S'][entry] = value
+    with pytest.raises((KeyError, TypeError), match=message.replace('logits.*', 'preds_S.*')):
+        build(config)
+    config['loss_forward_mappings']['loss_kl'] = ['preds_S']
+    with pytest.raises(TypeError, match='mappings.loss_kl must be a dict of inputs'):
+        build(config)
+
+
+def test_width_of_a_connector():
+    """Of what is certain: logits, embeddings, and what single layers give."""
+    config = changed('connectors.widen.module_args.in_features', 5)
+    with pytest.raises(
+        ValueError, match=r'connectors.widen takes 5 features, .*logits. has 4'
+    ) as got:
+        build(config)
+    assert 'set `model.distiller.connectors.widen.module_args.in_features=4`' in str(got.value)
+
+    convolution = dict(type='ConvModuleConnector', in_channel=32, out_channel=8)
+    config = deepcopy(DISTILLER)
+    config['connectors']['conv'] = [convolution]
+    config['student_recorders']['map'] = dict(type='ModuleOutputs', source='backbone.conv1')
+    record = dict(recorder='map', from_student=True, connector='conv')
+    config['loss_forward_mappings']['loss_kl']['preds_S'] = record
+    with pytest.raises(ValueError, match=r'connectors.conv.0.in_channel=16`'):
+        build(config)
+    convolution['in_channel'] = 16
+    build(config)
+
+
+def test_a_connector_that_fails_is_named():
+    config = deepcopy(DISTILLER)
+    config['connectors']['conv'] = dict(type='ConvModuleConnector', in_channel=5, out_channel=8)
+    config['student_recorders']['map'] = dict(type='ModuleOutputs', source='backbone.layer1')
+    record = dict(recorder='map', from_student=True, connector='conv')
+    config['loss_forward_mappings'] = dict(
+        loss_kl=dict(preds_S=record, preds_T=dict(recorder='logits', from_student=False))
+    )
+    model = build(config)
+    images, samples = torch.zeros(2, 3, 8, 8), [DataSample().set_gt_label(0)] * 2
+    with pytest.raises(
+        ValueError, match=r'connectors.conv fails on a tensor of shape \(2, 16, 8, 8\)'
+    ):
+        model.loss(images, samples)
+
+
+def test_a_loss_of_other_widths_is_named():
+    config = deepcopy(DISTILLER)
+    config['distill_losses'] = dict(loss_l2=dict(type='L2Loss'))
+    config['loss_forward_mappings'] = dict(
+        loss_l2=dict(
+            s_feature=dict(recorder='logits', from_student=True),
+            t_feature=dict(recorder='embedding', from_student=False),
+        )
+    )
+    model = build(config)
+    images, samples = torch.zeros(2, 3, 8, 8), [DataSample().set_gt_label(0)] * 2
+    with pytest.raises(
+        ValueError, match=r'distill_losses.loss_l2 fails on s_feature a tensor of shape'
+    ):
+        model.loss(images, samples)

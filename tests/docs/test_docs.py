@@ -323,7 +323,10 @@ def test_config_builds_and_steps(page, block, tmp_path, monkeypatch, load_tool, 
         )
         with pytest.raises(SystemExit) as verdict:
             load_tool('tools/analysis_tools/check_pair.py').main()
-        assert verdict.value.code == 0, capsys.readouterr().out
+        text = capsys.readouterr().out
+        # That an untrained teacher guesses is no fault of the page.
+        guesses = ' '.join(text.split()).count('which is guessing among')
+        assert guesses <= 1 and text.count('problem: ') == guesses == verdict.value.code, text
         return
     init_default_scope(config.default_scope)
     with DefaultScope.overwrite_default_scope('mmpretrain'):

@@ -1,5 +1,8 @@
 """Check a student and a teacher before training: do one step, and say what to write in the config.
 
+A teacher is asked about images from all over the data. Self distillation and data-free distillation
+do a step of their own.
+
 ``check_pair.py CONFIG`` takes the config of a distillation, ``check_pair.py TEACHER_CFG
 STUDENT_CFG`` two of MMPretrain, files or ``mmpretrain::resnet/resnet18_8xb32_in1k.py``, for AMKD on
 the student's data. No data is downloaded: where it is missing, the images are random. The exit
@@ -35,25 +38,37 @@ from mmengine.hooks import Hook
 from mmengine.hub import get_config
 from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import DATASETS, MODELS, DefaultScope
-from mmengine.runner import set_random_seed
+from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, DefaultScope
+from mmengine.runner import CheckpointLoader, set_random_seed
 from mmpretrain.structures import DataSample
 from mmrazor.utils import register_all_modules
 
 from amkd_mm import hooks
+from amkd_mm.algorithms.chance_check import is_guessing
 from amkd_mm.algorithms.pair_checks import class_count_key
+from amkd_mm.checkpoint_files import exists
+from amkd_mm.class_numbers import check_class_numbers, class_numbers
 from amkd_mm.classifiers import embedding_width, num_classes, to_logits
+from amkd_mm.config_errors import ConfigError
 from amkd_mm.config_keys import unread_keys
 from amkd_mm.downloads import failed_download
 from amkd_mm.fast_teacher import logits_and_gradient
+from amkd_mm.hooks.class_check_hook import teacher_numbers, teachers_of
 from amkd_mm.hooks.sample_hook import SampleHook, evaluation_mode
+from amkd_mm.image_batches import labels_of
 from amkd_mm.pixel_space import PixelSpace
 from amkd_mm.trial_step import try_step
 
 WIDTH, LABEL = 96, 18
+# Most images that a teacher is asked about, how many at once, and for how many seconds.
+JUDGED, AT_ONCE, SECONDS = 256, 32, 20
+# How far below the accuracy that its own training logged a teacher may be.
+TOLERANCE = 0.1
 PACKAGE = Path(amkd_mm.__file__).parent
 DISTILLER = Path(__file__).resolve().parents[2] / 'configs/_base_/distillers/amkd.py'
 CHECKPOINT = "model.teacher_ckpt='PATH or URL of a checkpoint of this teacher'"
+# Where a config has the networks.
+PLACES = dict(student='architecture', teacher='teacher')
 # Sizes to try on a network that refuses the images.
 USUAL_SIZES = [(size, size) for size in (224, 256, 384, 192, 32, 64, 448, 512)]
 
@@ -64,6 +79,7 @@ class Report(logging.Handler):
     def __init__(self):
         super().__init__(logging.WARNING)
         self.rows, self.notes, self.problems = [('', 'student', 'teacher')], {}, {}
+        self.doubt = ''
 
     def row(self, label, *cells):
         self.rows.append((label, *map(str, cells)))
@@ -75,17 +91,17 @@ class Report(logging.Handler):
 
     def __str__(self):
         label = max(LABEL, *(len(row[0]) + 2 for row in self.rows))
-        cell = max(len(row[1]) + 2 for row in self.rows if len(row) == 3)
+        cell = max((len(text) + 2 for row in self.rows if row[2:] for text in row[1:]), default=0)
         lines = []
         for name, *cells in self.rows:
             start = f'{name:{label}}'
-            line = start + cells[0].ljust(cell) + cells[1] if cells[1:] else fill(start, *cells)
-            lines.append(line)
+            line = start + ''.join(text.ljust(cell) for text in cells)
+            lines.append(line if cells[1:] else fill(start, *cells))
         for kind, found in (('note', self.notes), ('problem', self.problems)):
             for text, write in found.items():
                 lines += ['', fill(f'{kind}: ', text)]
                 lines += [f'{" " * len(kind)}  write: {write}'] if write else []
-        verdict = f'{len(self.problems)} problem(s)' if self.problems else 'OK'
+        verdict = f'{len(self.problems)} problem(s)' if self.problems else f'OK{self.doubt}'
         return '\n'.join([*map(str.rstrip, lines), '', verdict])
 
 
@@ -95,10 +111,13 @@ def fill(start, text):
     return textwrap.fill(text, WIDTH, **indents, break_long_words=False, break_on_hyphens=False)
 
 
-def describe(error):
+def describe(error, cfg=None):
     """An error in one line: what it says and, unless this package says it, where."""
     if (text := failed_download(error)) is not None:
         return ' '.join(text.splitlines())
+    if isinstance(error, ConfigError):
+        error.locate(cfg)
+        return ' '.join(str(error).split())
     text = error.args[0] if isinstance(error, KeyError) and error.args else error
     # A registry goes on with a link.
     text = ' '.join(str(text).split()).partition(' More details can be found')[0] or 'no message'
@@ -206,9 +225,9 @@ def without_download(node):
     return settings
 
 
-def training_items(report, cfg, number):
-    """Images from all over the training data and the data set, or None, and why there are none."""
-    settings = (cfg.get('train_dataloader') or {}).get('dataset') or {}
+def items_of(report, cfg, split, number):
+    """Images from all over the data of a split and the data set, or None, and why not."""
+    settings = (cfg.get(f'{split}_dataloader') or {}).get('dataset') or {}
     try:
         dataset = DATASETS.build(without_download(settings))
         rows = np.linspace(0, len(dataset) - 1, number).astype(int)
@@ -218,21 +237,49 @@ def training_items(report, cfg, number):
         if isinstance(error, FileNotFoundError) or 'Cannot find' in str(error):
             place = settings.get('data_root') or 'the data'
             return None, None, f'{name_of(settings)}: {place} is not on the disk'
-        report.problems[f'`train_dataloader.dataset` fails: {describe(error)}'] = advice(str(error))
+        text = f'`{split}_dataloader.dataset` fails: {describe(error, cfg)}'
+        report.problems[text] = advice(str(error))
         return None, None, 'the data set fails, see the problem below'
 
 
-def preprocess(algorithm, items):
+def check_parts(report, cfg):
+    """Report hooks and metrics that cannot be built, of which a step needs only some."""
+    for key, registry in dict(hooks=HOOKS, evaluator=METRICS).items():
+        for section in (name for name in cfg if name.endswith(f'_{key}')):
+            entries = cfg[section] or []
+            if isinstance(entries, dict):
+                entries = [entries] if 'type' in entries else entries.values()
+            for entry in entries:
+                try:
+                    registry.build(deepcopy(entry)) if isinstance(entry, dict) else None
+                except ConfigError as error:
+                    report.problems[describe(error, cfg)] = ''
+                except Exception:  # Of what is to come, the step or the training says more.
+                    continue
+
+
+def validation_data(report, cfg):
+    """The data set of validation, or None."""
+    return items_of(report, cfg, 'val', 1)[1] if cfg.get('val_dataloader') else None
+
+
+def preprocess(preprocessor, items):
     """What the student gets of items."""
     inputs = pseudo_collate([item['inputs'] for item in items])
-    return algorithm.data_preprocessor(dict(inputs=inputs), False)['inputs']
+    return preprocessor(dict(inputs=inputs), False)['inputs']
+
+
+def model_settings(cfg):
+    """The model's config, with the preprocessor that the Runner would add."""
+    settings = cfg.model.to_dict()
+    if cfg.get('data_preprocessor') is not None:
+        settings.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())
+    return settings
 
 
 def build(report, cfg):
     """The algorithm, if need be without checkpoint, or None, and if its teacher has weights."""
-    settings = cfg.model.to_dict()
-    if cfg.get('data_preprocessor') is not None:
-        settings.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())
+    settings = model_settings(cfg)
     teacher, given = settings['teacher'], settings.get('teacher_ckpt')
     own = teacher.get('pretrained') or 'Pretrained' in str(teacher.get('init_cfg'))
     if not given and not own:
@@ -241,7 +288,7 @@ def build(report, cfg):
         try:
             return MODELS.build(dict(deepcopy(settings), teacher_ckpt=path)), bool(path or own)
         except Exception as error:  # Registries raise what the classes raise.
-            text = describe(error)
+            text = describe(error, cfg)
         # AMKD names the key, MMRazor's algorithms the file.
         about_path = path and ('model.teacher_ckpt:' in text or path in text)
         report.problems[text] = CHECKPOINT if about_path else advice(text)
@@ -278,15 +325,15 @@ def report_networks(report, cfg, networks, dataset):
         found = network and num_classes(network)
         text = f'the data set has {number} classes and the {key} {found}'
         if found and found < number:
-            key = 'architecture' if key == 'student' else key
-            report.problems[text] = f'model.{key}.{class_count_key(network)}={number}'
+            place = PLACES.get(key, f'teachers.{key}.build_cfg')
+            report.problems[text] = f'model.{place}.{class_count_key(network)}={number}'
         elif found and 0 < number < found:
             report.notes[text] = ''
 
 
-def check_widths(report, algorithm, cfg):
+def check_widths(report, networks, cfg):
     """Say what a connector needs where the embeddings differ in width."""
-    widths = [width_of(network) for network in (algorithm.student, algorithm.teacher)]
+    widths = [network and width_of(network) for network in networks.values()]
     connectors = cfg.model.get('distiller', {}).get('connectors') or {}
     given = connectors.get('embedding', {}).get('module_args', {})
     pair = [given.get('in_features'), given.get('out_features')]
@@ -363,8 +410,9 @@ def report_inputs(report, algorithm, images):
     for key in ('mean', 'std'):
         values = [getattr(space, key).flatten().tolist() for space in spaces]
         report.row(key, *(', '.join(f'{value:.6g}' for value in found) for found in values))
-    swaps = (space.swaps_channels for space in spaces)
-    report.row('channel order', *('reversed' if swap else 'as loaded' for swap in swaps))
+    if images.shape[1] == 3:
+        swaps = (space.swaps_channels for space in spaces)
+        report.row('channel order', *('reversed' if swap else 'as loaded' for swap in swaps))
     done = [inputs and inputs.renormalizes and f'normalised anew, as its {inputs.source} says']
     done.append(inputs and inputs.size and f'resized to {shown(inputs.size)}')
     done = ', '.join(filter(None, done))
@@ -419,6 +467,69 @@ def report_boundary(report, found, algorithm, images, right):
     report.row('boundary samples', text)
 
 
+def judge(teacher, preprocessor, dataset, size=None):
+    """How many images the teacher gets right of how many, drawn from all of a data set."""
+    rows = np.random.default_rng(0).permutation(len(dataset))[:JUDGED].tolist()
+    right, total, end = 0, 0, time.perf_counter() + SECONDS
+    while total < len(rows) and time.perf_counter() < end:
+        items = [dataset[row] for row in rows[total : total + AT_ONCE]]
+        labels = labels_of([item['data_samples'] for item in items])
+        if labels is None:
+            break
+        images = preprocess(preprocessor, items)
+        images = F.interpolate(images, size) if size else images
+        right += int((ask(teacher, images).argmax(1).cpu() == labels.cpu()).sum())
+        total += len(items)
+    return right, total
+
+
+def logged_accuracy(path):
+    """The accuracy, from 0 to 1, that the training of a checkpoint logged last, or None."""
+    with suppress(Exception):  # A checkpoint may hold anything.
+        logs = CheckpointLoader.load_checkpoint(path, map_location='cpu')['message_hub']
+        return logs['log_scalars']['val/accuracy/top1'].current() / 100
+    return None
+
+
+def report_accuracy(report, network, preprocessor, datasets, path, write, size=None):
+    """Say whether a teacher knows the data, guesses, or is far below its usual."""
+    right = total = 0
+    for split, dataset in datasets.items():
+        with suppress(Exception):  # Anything may fail in a pipeline; the other may do.
+            right, total = judge(network, preprocessor, dataset, size)
+        if total:
+            place = f'{split}_dataloader'
+            break
+    if not total:
+        return
+    accuracy, classes = right / total, num_classes(network) or 2
+    found = f'right on {right} of {total} images, {accuracy:.0%}'
+    report.row('teacher accuracy', f'{found} ({place}); chance is {1 / classes:.2g}')
+    usual = path and logged_accuracy(path)
+    look = 'check its normalisation, the size of its images and the order of the classes'
+    if is_guessing(right, total, classes):
+        text = f'the teacher is {found}, which is guessing among {classes} classes: {look}'
+        report.problems[text] = write
+    elif usual and accuracy < usual - TOLERANCE:
+        text = f'the teacher is weak: {found}, but its training logged {usual:.0%}: {look}'
+        report.problems[text] = ''
+    elif accuracy < 0.5:
+        report.doubt = f', but the teacher is weak: {found}'
+
+
+def report_names(report, datasets, algorithm, knows):
+    """Compare the classes of the data sets with each other and with those of the teacher."""
+    found = []
+    for split, dataset in datasets.items():
+        found += class_numbers(dataset, f'{split}_dataloader.dataset')
+    found += teacher_numbers(algorithm) if knows and algorithm is not None else []
+    try:
+        report.notes.update(dict.fromkeys(check_class_numbers(found), ''))
+    except ValueError as error:
+        text = str(error)
+        report.problems[text] = advice(text)
+
+
 def check(cfg, batch_size=8):
     """The Report on the pair of a config."""
     set_random_seed(0)
@@ -433,9 +544,12 @@ def check(cfg, batch_size=8):
         warnings.simplefilter('always')
         MMLogger.get_instance(f'check_pair_{id(report)}', log_level='WARNING').addHandler(report)
         try:
-            check_pair(report, cfg, batch_size)
+            check_parts(report, cfg)
+            (check_pair if cfg.model.get('teacher') else check_single)(report, cfg, batch_size)
         except Exception as error:  # Networks, losses and hooks may fail in many ways.
-            report.problems[f'the step fails: {describe(error)}'] = advice(describe(error))
+            text = describe(error, cfg)
+            if text not in report.problems:
+                report.problems[f'the step fails: {text}'] = advice(text)
     for warning in caught:
         if PACKAGE in Path(warning.filename).parents:
             report.notes[' '.join(str(warning.message).split())] = ''
@@ -444,18 +558,21 @@ def check(cfg, batch_size=8):
 
 def check_pair(report, cfg, batch_size):
     """Build the pair, let both networks see images, and do a step with them."""
-    items, dataset, why = training_items(report, cfg, batch_size)
+    items, dataset, why = items_of(report, cfg, 'train', batch_size)
+    datasets = dict(val=validation_data(report, cfg), train=dataset)
+    datasets = {split: found for split, found in datasets.items() if found is not None}
     algorithm, knows = build(report, cfg)
     networks = {key: getattr(algorithm, key, None) for key in ('student', 'teacher')}
     for key, settings in zip(networks, (cfg.model.architecture, cfg.model.teacher), strict=True):
         with suppress(Exception):  # One of them may be why there is no algorithm.
             networks[key] = networks[key] or MODELS.build(settings.to_dict())
     report_networks(report, cfg, networks, dataset)
+    report_names(report, datasets, algorithm, knows)
+    check_widths(report, networks, cfg)
     if algorithm is None:
         return
     report.notes.update(dict.fromkeys(getattr(algorithm, 'adaptations', []), ''))
     found_hooks = sample_hooks(cfg)
-    check_widths(report, algorithm, cfg)
     algorithm.init_weights()
     # The same in one process, and not every PyTorch has the other on a CPU.
     algorithm.architecture = revert_sync_batchnorm(algorithm.architecture)
@@ -468,20 +585,10 @@ def check_pair(report, cfg, batch_size):
         preprocessor.batch_augments, preprocessor.to_onehot = None, False
     source, relabels = f'{batch_size} of the training data', items is None or not knows
     if items is None:
-        size = size_of(dataset_settings(cfg).get('pipeline'))
-        size = size or declared_size(student) or (224, 224)
-        widths = [m.in_channels for m in student.modules() if isinstance(m, torch.nn.Conv2d)]
-        noise = torch.randint(0, 256, (batch_size, (widths or [3])[0], *size)).byte()
-        items = [
-            # Some losses look the images up by their index.
-            dict(inputs=image, data_samples=DataSample(metainfo=dict(sample_idx=index)))
-            for index, image in enumerate(noise)
-        ]
-        for item in items:
-            item['data_samples'].set_gt_label(0)
+        items, size = random_items(cfg, student, batch_size)
         source = f'{batch_size} random ones, {shown(size)}; {why}'
     report.row('images', source)
-    images = preprocess(algorithm, items)
+    images = preprocess(preprocessor, items)
     write = "dict(type='Resize', scale={}) before PackInputs in the pipelines"
     size = images.shape[-2:]
     student_logits, size = fit(
@@ -489,7 +596,7 @@ def check_pair(report, cfg, batch_size):
     )
     for item in items if size else ():
         item['inputs'] = F.interpolate(item['inputs'][None].float(), size)[0].byte()
-    images = preprocess(algorithm, items)
+    images = preprocess(preprocessor, items)
     logits = fit_teacher(report, algorithm, images, cfg)
     report_inputs(report, algorithm, images)
     report.row('logits', shown(student_logits.shape), shown(logits.shape))
@@ -502,10 +609,37 @@ def check_pair(report, cfg, batch_size):
     right = sum(int(x.gt_label) == answer for x, answer in zip(samples, answers, strict=True))
     real = f"the data set's; the teacher is right on {right} of {len(items)}"
     report.row('labels', "the teacher's own answers" if relabels else real)
+    if knows:
+        path = cfg.model.get('teacher_ckpt')
+        report_accuracy(report, algorithm.teacher, preprocessor, datasets, path, CHECKPOINT, size)
+    step = report_step(report, algorithm, items, cfg, found_hooks)
+    report.row('teacher runs in', mode_of(algorithm))
+    report_boundary(report, step.boundary, algorithm, images, right)
+    report_losses(report, step)
+
+
+def random_items(cfg, student, number):
+    """Images of noise, all of class 0, of the size that the pipeline or the student says."""
+    size = size_of(dataset_settings(cfg).get('pipeline'))
+    size = size or declared_size(student) or (224, 224)
+    widths = [m.in_channels for m in student.modules() if isinstance(m, torch.nn.Conv2d)]
+    noise = torch.randint(0, 256, (number, (widths or [3])[0], *size)).byte()
+    items = [
+        # Some losses look the images up by their index.
+        dict(inputs=image, data_samples=DataSample(metainfo=dict(sample_idx=index)))
+        for index, image in enumerate(noise)
+    ]
+    for item in items:
+        item['data_samples'].set_gt_label(0)
+    return items, size
+
+
+def report_step(report, algorithm, items, cfg, hooks=(), optim_wrapper=None):
+    """Do a step, with rows on its cost; gives what it did."""
     ears = Hook()
     ears.before_train = lambda runner: runner.logger.addHandler(report)
     started, resident = time.perf_counter(), getrusage(RUSAGE_SELF).ru_maxrss
-    step = try_step(algorithm, items, [*found_hooks, ears])
+    step = try_step(algorithm, items, [*hooks, ears], optim_wrapper)
     report.row('seconds', f'{time.perf_counter() - started:.2f} (first step, {get_device()})')
     if torch.cuda.is_available():
         peak, what = torch.cuda.max_memory_allocated(), 'peak of tensors on the GPU'
@@ -514,10 +648,84 @@ def check_pair(report, cfg, batch_size):
         what = 'growth of the resident memory, CPU'
     report.row('memory', f'{peak / 2**20:.0f} MiB ({what})')
     check_step(report, step, algorithm, cfg)
-    report.row('teacher runs in', mode_of(algorithm))
-    report_boundary(report, step.boundary, algorithm, images, right)
+    return step
+
+
+def report_losses(report, step):
+    """A row for each loss."""
     for name, value in step.losses.items():
         report.row(name, f'{value:.4g}')
+
+
+def check_single(report, cfg, batch_size):
+    """Check a distillation without `model.teacher`: of itself, or data-free by `model.teachers`."""
+    items, dataset, why = items_of(report, cfg, 'train', batch_size)
+    datasets = dict(val=validation_data(report, cfg), train=dataset)
+    datasets = {split: found for split, found in datasets.items() if found is not None}
+    settings, paths = model_settings(cfg), {}
+    for name, teacher in (settings.get('teachers') or {}).items():
+        key = f'model.teachers.{name}.ckpt_path'
+        paths[name] = teacher.get('ckpt_path')
+        write = f"{key}='PATH or URL of a checkpoint of this teacher'"
+        if not paths[name]:
+            report.problems[f'the teacher {name!r} has no checkpoint: its weights are random'] = (
+                write
+            )
+        elif not exists(paths[name]):
+            report.problems[f'{key}: {paths[name]!r} does not exist'] = write
+            paths[name] = None
+        if not paths[name]:
+            teacher.pop('ckpt_path', None)
+    algorithm = MODELS.build(settings)
+    teachers = {key.rpartition('.')[2]: network for key, network in teachers_of(algorithm).items()}
+    networks = dict(student=algorithm.student, **teachers)
+    report.rows[0] = ('', *networks)
+    report_networks(report, cfg, networks, dataset)
+    report_names(report, datasets, algorithm, any(paths.values()))
+    for name, teacher in teachers.items():
+        counts = num_classes(algorithm.student), num_classes(teacher)
+        if None not in counts and counts[0] != counts[1]:
+            text = f'the student has {counts[0]} classes and the teacher {name!r} {counts[1]}'
+            key = class_count_key(algorithm.student)
+            report.problems[text] = f'model.architecture.{key}={counts[1]}'
+    algorithm.init_weights()
+    algorithm = revert_sync_batchnorm(algorithm).to(get_device())
+    source = f'{batch_size} of the training data'
+    if items is None:
+        items, size = random_items(cfg, algorithm.student, batch_size)
+        source = f'{batch_size} random ones, {shown(size)}; {why}'
+    report.row('images', source)
+    images = preprocess(algorithm.data_preprocessor, items)
+    report.row('input', f'{shown(images.shape[-2:])}, {images.shape[1]} channels')
+    report_generator(report, algorithm, images)
+    for name, teacher in teachers.items():
+        if paths[name]:
+            write = f"model.teachers.{name}.ckpt_path='PATH or URL of a checkpoint of this teacher'"
+            preprocessor = algorithm.data_preprocessor
+            report_accuracy(report, teacher, preprocessor, datasets, paths[name], write)
+    # A generator has an optimiser of its own.
+    wrapper = cfg.get('optim_wrapper') if hasattr(algorithm, 'generator') else None
+    step = report_step(report, algorithm, items, cfg, (), wrapper and wrapper.to_dict())
+    report_losses(report, step)
+
+
+def report_generator(report, algorithm, images):
+    """What a generator makes, and whether it is like the data."""
+    generator = getattr(algorithm, 'generator', None)
+    if generator is None:
+        return
+    with torch.no_grad(), evaluation_mode(generator):
+        noise = torch.randn(len(images), generator.latent_dim, device=images.device)
+        made = generator(noise, len(images))
+    text = f'{shown(made.shape[-2:])}, {made.shape[1]} channels; '
+    text += f'mean {made.mean():.2g}, deviation {made.std():.2g}'
+    report.row('generator', text)
+    if not made.isfinite().all():
+        report.problems["the generator's images are not finite"] = ''
+    if made.shape[1:] != images.shape[1:]:
+        text = f'the generator makes images of {shown(made.shape[-2:])} and {made.shape[1]} '
+        text += f'channels, and the data has {shown(images.shape[-2:])} and {images.shape[1]}'
+        report.problems[text] = f'model.generator.img_size={images.shape[-1]}'
 
 
 def read_config(parser, name, path, is_alone):
@@ -533,10 +741,9 @@ def read_config(parser, name, path, is_alone):
     is_algorithm = 'architecture' in model or 'distiller' in model
     if is_alone and (is_algorithm or 'type' not in model):
         parser.error(f'{name}: it must be that of a network alone, with `model.type`')
-    if not is_alone and not (model.get('architecture') and model.get('teacher')):
-        kind = f'{name_of(model)}, self distillation or data-free, cannot be checked'
-        hint = kind if is_algorithm else 'of two networks give TEACHER_CFG and STUDENT_CFG'
-        parser.error(f'{name}: it lacks `model.architecture` or `model.teacher`; {hint}')
+    if not is_alone and not (model.get('architecture') and is_algorithm):
+        hint = 'of two networks give TEACHER_CFG and STUDENT_CFG'
+        parser.error(f'{name}: it lacks `model.architecture`; {hint}')
     return cfg
 
 

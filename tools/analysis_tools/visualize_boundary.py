@@ -30,6 +30,7 @@ from amkd_mm.activation_checkpointing import disable_checkpointing
 from amkd_mm.attacks import AttackResult, BoundaryAttack
 from amkd_mm.checkpoint_files import exists, read_checkpoint
 from amkd_mm.checkpoint_fit import moved, without_wrapper
+from amkd_mm.class_numbers import check_labels
 from amkd_mm.classifiers import num_classes
 from amkd_mm.downloads import explain_failed_downloads
 from amkd_mm.fast_teacher import FastTeacher
@@ -334,7 +335,9 @@ def study(cfg, args):
     space = PixelSpace(algorithm.data_preprocessor)
     space.check(pixels)
     hook.teacher = algorithm.teacher
-    hook.check_labels(labels)
+    classes = num_classes(algorithm.teacher)
+    if classes:
+        check_labels(labels, classes, hook.name)
 
     def classifier(network):
         fast = FastTeacher(network)
