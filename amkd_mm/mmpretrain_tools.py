@@ -1,10 +1,12 @@
 """MMPretrain's own command line tools, which it installs where no shell finds them."""
 
-import runpy
 import sys
 from pathlib import Path
 
 import mmpretrain
+
+from .config_names import find_config
+from .scripts import run_script
 
 # What MMPretrain calls its tools, below its folder of tools.
 FOLDER = Path(mmpretrain.__file__).parent / '.mim' / 'tools'
@@ -28,6 +30,6 @@ def run_tool(script: str) -> None:
             f'{tool} is missing: reinstall mmpretrain 1.2.0 or newer from a wheel, or run '
             f'tools/{tool.parent.name}/{tool.name} of its repository'
         )
-    # As if it had been called itself; it may import files beside it.
-    sys.path[0] = str(tool.parent)
-    runpy.run_path(str(tool), run_name='__main__')
+    # MMPretrain's tools know files only.
+    sys.argv[1:] = [find_config(word) if '::' in word else word for word in sys.argv[1:]]
+    run_script(tool)

@@ -24,6 +24,7 @@ from mmpretrain.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 from mmrazor.utils import register_all_modules
 
 from amkd_mm.algorithms.teacher_checkpoint import exists
+from amkd_mm.config_names import config_argument
 
 PREFIX = 'architecture.'
 # Where the classes that a student's config may name are registered.
@@ -165,10 +166,9 @@ def main():
         help='the overrides that the distillation was started with',
     )
     args = parser.parse_args()
-    for name in ('config', 'checkpoint'):
-        path = getattr(args, name)
-        if not exists(path):
-            parser.error(f'{name}: no such file: {path}')
+    args.config = config_argument(parser, args.config)
+    if not exists(args.checkpoint):
+        parser.error(f'checkpoint: no such file: {args.checkpoint}')
     out = Path(args.out)
     if out.suffix != '.pth':
         parser.error(f'out: the name must end in .pth: {out}')

@@ -18,12 +18,13 @@ from mmengine.runner import IterBasedTrainLoop, Runner, find_latest_checkpoint
 from mmrazor.utils import register_all_modules
 
 from amkd_mm.algorithms.teacher_checkpoint import exists
+from amkd_mm.config_names import config_argument
 
 
 def build_parser(description):
     """The options that `train.py` and `test.py` share."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or `package::path` of one')
     parser.add_argument('--work-dir', help='folder for logs, metrics and checkpoints')
     parser.add_argument(
         '--cfg-options',
@@ -50,7 +51,7 @@ def check_file(parser, name, path):
 
 def load_config(parser, args):
     """Load the config and apply the shared options to it."""
-    check_file(parser, 'config', args.config)
+    args.config = config_argument(parser, args.config)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     register_all_modules(False)
     cfg = Config.fromfile(args.config)

@@ -595,7 +595,7 @@ def test_jobs_share_the_machine(benchmark, monkeypatch):
         (['--launcher', 'pytorch'], 'needs --nproc'),
         (['--launcher', 'slurm', '--nproc', '8'], 'needs --partition'),
         (['--cfg-options', 'randomness.seed=1'], 'by --seeds'),
-        (['nothing.py'], 'no such config: nothing.py'),
+        (['nothing.py'], 'CONFIG: no such file: nothing.py'),
     ],
 )
 def test_mistakes(benchmark, monkeypatch, capsys, options, message):

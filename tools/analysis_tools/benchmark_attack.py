@@ -24,6 +24,7 @@ from mmpretrain.registry import MODELS
 
 from amkd_mm.activation_checkpointing import disable_checkpointing
 from amkd_mm.attacks import BoundarySearch, BSSAttack, attack_names, build_attack
+from amkd_mm.config_names import config_argument
 from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks.boundary_sample_hook import sample_target
 from amkd_mm.pixel_space import PixelSpace
@@ -239,7 +240,7 @@ def main():
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     args = parser.parse_args()
 
-    cfg = Config.fromfile(args.config)
+    cfg = Config.fromfile(config_argument(parser, args.config))
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))

@@ -27,6 +27,7 @@ from mmengine.runner import Runner
 from mmrazor.utils import register_all_modules
 
 from amkd_mm import boundary_rows
+from amkd_mm.config_names import config_argument
 from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks import BoundarySampleHook
 from amkd_mm.hooks.sample_hook import evaluation_mode
@@ -304,7 +305,7 @@ def main():
     args = parser.parse_args()
 
     register_all_modules(False)
-    cfg = Config.fromfile(args.config)
+    cfg = Config.fromfile(config_argument(parser, args.config))
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     if args.amp:

@@ -17,7 +17,6 @@ import traceback
 import warnings
 from contextlib import redirect_stdout, suppress
 from copy import deepcopy
-from importlib.util import find_spec
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 
@@ -43,6 +42,7 @@ from mmrazor.utils import register_all_modules
 from amkd_mm import hooks
 from amkd_mm.algorithms.pair_checks import class_count_key
 from amkd_mm.classifiers import embedding_width, num_classes, to_logits
+from amkd_mm.config_names import config_argument
 from amkd_mm.fast_teacher import logits_and_gradient
 from amkd_mm.hooks.sample_hook import SampleHook, evaluation_mode
 from amkd_mm.pixel_space import PixelSpace
@@ -514,11 +514,8 @@ def check_pair(report, cfg, batch_size):
 
 def read_config(parser, name, path, is_alone):
     """Read a config, a file or ``package::path``; exits unless it is a pair, or a network alone."""
-    package, is_named, _ = path.partition('::')
-    if is_named and find_spec(package) is None:  # MMEngine would install it.
-        parser.error(f'{name}: no such package: {package}')
     try:
-        cfg = get_config(path) if is_named else Config.fromfile(path)
+        cfg = Config.fromfile(config_argument(parser, path, name))
     except Exception as error:  # A config is a program.
         parser.error(f'{name}: {path} cannot be read: {describe(error)}')
     model = cfg.get('model') or {}

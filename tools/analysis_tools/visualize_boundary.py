@@ -29,6 +29,7 @@ from amkd_mm.activation_checkpointing import disable_checkpointing
 from amkd_mm.algorithms.teacher_checkpoint import exists
 from amkd_mm.attacks import AttackResult, BoundaryAttack
 from amkd_mm.classifiers import num_classes
+from amkd_mm.config_names import config_argument
 from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks import BoundarySampleHook
 from amkd_mm.hooks.boundary_sample_hook import runner_up_target
@@ -121,8 +122,6 @@ class Mover(NamedTuple):
 
 def read_config(args):
     """The config of a distillation."""
-    if not osp.isfile(args.config):
-        raise FileNotFoundError(f'config: no such file: {args.config}')
     try:
         cfg = Config.fromfile(args.config)
     except Exception as error:  # A config is a program.
@@ -457,6 +456,7 @@ def main():
         torch.empty(0, device=args.device)
     except (AssertionError, RuntimeError) as error:
         parser.error(f'--device: {error}')
+    args.config = config_argument(parser, args.config)
     register_all_modules(False)
     # Where weights come from is not what this is about.
     MMLogger.get_instance('visualize_boundary', log_level='WARNING')
