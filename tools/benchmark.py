@@ -14,6 +14,10 @@ import sys
 from functools import partial
 from pathlib import Path
 
+if __name__ == '__main__':
+    # The imports below take seconds, or half a minute when the disk is slow.
+    print('Loading PyTorch, MMPretrain and MMRazor ...', file=sys.stderr, flush=True)
+
 # First, because it makes MMRazor importable on current PyTorch.
 import amkd_mm
 

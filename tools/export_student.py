@@ -8,8 +8,13 @@ student from it. After ``python tools/export_student.py CONFIG CHECKPOINT studen
 """
 
 import argparse
+import sys
 from copy import deepcopy
 from pathlib import Path
+
+if __name__ == '__main__':
+    # The imports below take seconds, or half a minute when the disk is slow.
+    print('Loading PyTorch, MMPretrain and MMRazor ...', file=sys.stderr, flush=True)
 
 # First, because it makes MMRazor importable and its checkpoints loadable on current PyTorch.
 import amkd_mm  # noqa: F401

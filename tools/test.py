@@ -1,9 +1,17 @@
 """Test an algorithm. The options are those of MMRazor's `tools/test.py`."""
 
-from mmengine.runner import Runner
+import os
+import sys
+
+# Once, and not by each process of a distributed training.
+if __name__ == '__main__' and not {'RANK', 'SLURM_PROCID'} & os.environ.keys():
+    # The imports below take seconds, or half a minute when the disk is slow.
+    print('Loading PyTorch, MMPretrain and MMRazor ...', file=sys.stderr, flush=True)
+
 from train import build_parser, check_file, load_config
 
 from amkd_mm.algorithms.teacher_checkpoint import exists
+from amkd_mm.console_log import ConsoleRunner
 
 
 def main():
@@ -20,7 +28,7 @@ def main():
         # how its images were normalised.
         cfg.model.teacher_ckpt = None
     cfg.resume = False
-    Runner.from_cfg(cfg).test()
+    ConsoleRunner.from_cfg(cfg).test()
 
 
 if __name__ == '__main__':

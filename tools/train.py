@@ -4,6 +4,12 @@ import argparse
 import logging
 import os
 import os.path as osp
+import sys
+
+# Once, and not by each process of a distributed training.
+if __name__ == '__main__' and not {'RANK', 'SLURM_PROCID'} & os.environ.keys():
+    # The imports below take seconds, or half a minute when the disk is slow.
+    print('Loading PyTorch, MMPretrain and MMRazor ...', file=sys.stderr, flush=True)
 
 # First, because it makes MMRazor importable on current PyTorch.
 import amkd_mm  # noqa: F401
@@ -14,11 +20,12 @@ from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.runner import IterBasedTrainLoop, Runner, find_latest_checkpoint
+from mmengine.runner import IterBasedTrainLoop, find_latest_checkpoint
 from mmrazor.utils import register_all_modules
 
 from amkd_mm.algorithms.teacher_checkpoint import exists
 from amkd_mm.config_names import config_argument
+from amkd_mm.console_log import ConsoleRunner
 
 
 def build_parser(description):
@@ -167,7 +174,7 @@ def main():
     if args.resume is not None:
         set_resume(cfg, args.resume)
     check_file(parser, 'load_from', cfg.get('load_from'))
-    runner = Runner.from_cfg(cfg)
+    runner = ConsoleRunner.from_cfg(cfg)
     if cfg.get('resume'):
         runner.register_hook(ValidateTheLastEpoch())
     runner.train()

@@ -9,7 +9,12 @@ the classifier as it is. ``--curves`` also prints how time grows with samples an
 import argparse
 import platform
 import statistics
+import sys
 import time
+
+if __name__ == '__main__':
+    # The imports below take seconds, or half a minute when the disk is slow.
+    print('Loading PyTorch, MMPretrain and MMRazor ...', file=sys.stderr, flush=True)
 
 # First, because it makes MMRazor importable on current PyTorch.
 import amkd_mm  # noqa: F401

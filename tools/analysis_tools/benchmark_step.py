@@ -9,12 +9,17 @@ right.
 import argparse
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections import defaultdict
 from contextlib import nullcontext
 from functools import wraps
 from unittest.mock import patch
+
+if __name__ == '__main__':
+    # The imports below take seconds, or half a minute when the disk is slow.
+    print('Loading PyTorch, MMPretrain and MMRazor ...', file=sys.stderr, flush=True)
 
 # First, because it makes MMRazor importable on current PyTorch.
 import amkd_mm  # noqa: F401

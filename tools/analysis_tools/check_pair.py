@@ -11,6 +11,7 @@ import inspect
 import io
 import logging
 import re
+import sys
 import textwrap
 import time
 import traceback
@@ -19,6 +20,10 @@ from contextlib import redirect_stdout, suppress
 from copy import deepcopy
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
+
+if __name__ == '__main__':
+    # The imports below take seconds, or half a minute when the disk is slow.
+    print('Loading PyTorch, MMPretrain and MMRazor ...', file=sys.stderr, flush=True)
 
 # First, because it makes MMRazor importable on current PyTorch.
 import amkd_mm

@@ -8,9 +8,14 @@ file that holds them all and says how to read them.
 
 import argparse
 import os.path as osp
+import sys
 from copy import deepcopy
 from pathlib import Path
 from typing import NamedTuple
+
+if __name__ == '__main__':
+    # The imports below take seconds, or half a minute when the disk is slow.
+    print('Loading PyTorch, MMPretrain and MMRazor ...', file=sys.stderr, flush=True)
 
 # First, because it makes MMRazor importable on current PyTorch.
 import amkd_mm  # noqa: F401
