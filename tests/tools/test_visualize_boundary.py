@@ -245,11 +245,7 @@ def test_compared_with_another_student(run, trained, tmp_path):
 
 def test_compared_student_gets_its_own_normalisation(run, trained, tmp_path):
     """The same weights, which other normalisation makes another network."""
-    text = (
-        CONFIG.read_text()
-        .replace("'../", "'amkd_mm::")
-        .replace('amkd_mm::_base_', 'amkd_mm::_base_')
-    )
+    text = CONFIG.read_text().replace("'../", "'amkd_mm::")
     other = tmp_path / 'other.py'
     other.write_text(text + '\ndata_preprocessor = dict(mean=[200.0] * 3)\n')
     assert run('--compare', other, trained[0] / 'epoch_2.pth')[0] == 0
@@ -334,7 +330,9 @@ def test_a_checkpointed_student(run, trained, tmp_path):
 def test_two_classes(tool):
     """There the plane goes through the boundary samples of both networks."""
     generator = torch.Generator().manual_seed(0)
-    weights = {name: torch.randn(12, 2, generator=generator) for name in (TEACHER, BEFORE, STUDENT)}
+    weights = {
+        name: torch.randn(12, 2, generator=generator) for name in (TEACHER, 'compared', STUDENT)
+    }
     weights[STUDENT] = weights[TEACHER] + 0.3 * weights[STUDENT]
     networks = {n: (lambda x, w=w: 0.1 * x.flatten(1) @ w) for n, w in weights.items()}
     space = PixelSpace(ClsDataPreprocessor(mean=[128.0] * 3, std=[64.0] * 3))

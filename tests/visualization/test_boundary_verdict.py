@@ -34,9 +34,8 @@ def test_another_student_is_compared_image_by_image(ahead, behind):
     assert f'{ahead} to {behind} for the student' in text
     # Two-sided: as far from a half or farther, of all ways that coins fall.
     number = ahead + behind
-    tail = sum(
-        comb(number, k) for k in range(number + 1) if abs(k - number / 2) >= abs(ahead - number / 2)
-    )
+    far = [k for k in range(number + 1) if abs(2 * k - number) >= abs(ahead - behind)]
+    tail = sum(comb(number, k) for k in far)
     assert f'p = {tail / 2**number:.2g}' in text
     assert ('more than chance' in text) == (tail / 2**number < 0.05)
 
