@@ -21,6 +21,11 @@ h1 { overflow-wrap: anywhere; }
   th { border-bottom: 0; padding-bottom: 0; }
 }
 img { max-width: 100%; height: auto; }
+@media (max-width: 40rem) {
+  /* Shrunk to such a width, what is written in a picture could not be read. */
+  .picture { overflow-x: auto; }
+  img { max-width: none; width: 40rem; }
+}
 figure { margin: 0 0 2.5rem 0; }
 """
 
@@ -74,7 +79,8 @@ def html_page(
         source = f'data:image/png;base64,{b64encode(picture.png).decode()}'
         body += [
             f'<h2>{escape(picture.title)}</h2>',
-            f'<figure><img alt="{escape(picture.title)}" src="{source}">',
+            '<figure>',
+            f'<div class="picture"><img alt="{escape(picture.title)}" src="{source}"></div>',
             f'<figcaption>{escape(picture.text)}</figcaption>' if picture.text else '',
             '</figure>',
         ]

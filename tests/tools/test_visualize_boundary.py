@@ -330,9 +330,8 @@ def test_a_checkpointed_student(run, trained, tmp_path):
 def test_two_classes(tool):
     """There the plane goes through the boundary samples of both networks."""
     generator = torch.Generator().manual_seed(0)
-    weights = {
-        name: torch.randn(12, 2, generator=generator) for name in (TEACHER, 'compared', STUDENT)
-    }
+    names = (TEACHER, 'compared', STUDENT)
+    weights = {name: torch.randn(12, 2, generator=generator) for name in names}
     weights[STUDENT] = weights[TEACHER] + 0.3 * weights[STUDENT]
     networks = {n: (lambda x, w=w: 0.1 * x.flatten(1) @ w) for n, w in weights.items()}
     space = PixelSpace(ClsDataPreprocessor(mean=[128.0] * 3, std=[64.0] * 3))
