@@ -19,9 +19,9 @@ INSTALL_REQUIRES = [
     'mmpretrain>=1.2.0,<2.0',
     # `amkd_mm.compat` repairs exactly this release on current torch.
     'mmrazor==1.0.*',
-    # MMEngine 0.10.7 imports pkg_resources, which setuptools 82 removed: without it no config can
-    # inherit from `mmpretrain::...`.
-    'setuptools<82',
+    # MMEngine 0.10.7 and MIM import pkg_resources, which setuptools 82 removed, and which before
+    # 66.1 does not import on Python 3.12 and later.
+    'setuptools>=66.1,<82',
     # The embedded Digits data; it also brings scipy, which MMRazor imports but does not declare.
     'scikit-learn',
     'matplotlib>=3.7',
@@ -97,6 +97,7 @@ setup(
     packages=find_packages(include=['amkd_mm', 'amkd_mm.*']),
     cmdclass={'build_py': BuildPyWithMim},
     python_requires='>=3.10',
+    entry_points={'console_scripts': ['amkd_mm = amkd_mm.__main__:main']},
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
     classifiers=[

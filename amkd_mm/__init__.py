@@ -5,25 +5,34 @@ everything. A config file needs no more than
 ``custom_imports = dict(imports=['amkd_mm'], allow_failed_imports=False)``.
 """
 
-from . import compat
+from .starting import is_command
+from .version import __version__
 
-compat.apply()  # First: what follows imports MMRazor.
+# The command line imports the rest itself, once it knows that a tool is to run.
+if not is_command():
+    from .dependencies import check_mmcv, check_setuptools
 
-from . import (  # noqa: E402
-    algorithms,
-    attacks,
-    backbones,
-    classifiers,
-    connectors,
-    datasets,
-    evaluation,
-    hooks,
-    losses,
-    optim,
-    recorders,
-    visualization,
-)
-from .version import __version__  # noqa: E402
+    check_setuptools()
+    check_mmcv()
+
+    from . import compat
+
+    compat.apply()  # First: what follows imports MMRazor.
+
+    from . import (
+        algorithms,
+        attacks,
+        backbones,
+        classifiers,
+        connectors,
+        datasets,
+        evaluation,
+        hooks,
+        losses,
+        optim,
+        recorders,
+        visualization,
+    )
 
 __all__ = [
     '__version__',

@@ -1,12 +1,13 @@
 """MMPretrain's own command line tools, which it installs where no shell finds them."""
 
-import runpy
 import sys
 from pathlib import Path
 
 import mmpretrain
 
+from .config_names import find_config
 from .downloads import explain_failed_downloads
+from .scripts import run_script
 
 # What MMPretrain calls its tools, below its folder of tools.
 FOLDER = Path(mmpretrain.__file__).parent / '.mim' / 'tools'
@@ -31,6 +32,6 @@ def run_tool(script: str) -> None:
             f'tools/{tool.parent.name}/{tool.name} of its repository'
         )
     explain_failed_downloads()
-    # As if it had been called itself; it may import files beside it.
-    sys.path[0] = str(tool.parent)
-    runpy.run_path(str(tool), run_name='__main__')
+    # MMPretrain's tools know files only.
+    sys.argv[1:] = [find_config(word) if '::' in word else word for word in sys.argv[1:]]
+    run_script(tool)

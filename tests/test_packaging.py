@@ -116,6 +116,47 @@ def test_configs_of_a_wheel_can_be_inherited(source, tmp_path):
     assert inherit(tmp_path, tmp_path / 'site') == str(tmp_path / 'site' / 'amkd_mm')
 
 
+@pytest.mark.slow
+def test_tools_of_a_wheel_run_from_an_empty_folder(source, tmp_path):
+    """A teacher, its student and what it exports, by the command alone."""
+    wheel = build(source, 'wheel', tmp_path)
+    site, empty = tmp_path / 'site', tmp_path / 'empty'
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    empty.mkdir()
+    (names,) = site.glob('*.dist-info/entry_points.txt')
+    assert 'amkd_mm = amkd_mm.__main__:main' in names.read_text()
+
+    def command(*words, expect=0):
+        done = subprocess.run(
+            [sys.executable, '-m', 'amkd_mm', *words],
+            cwd=empty,
+            env={**os.environ, 'PYTHONPATH': str(site), 'OMP_NUM_THREADS': '1'},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == expect, done.stdout
+        return done.stdout
+
+    teacher, student = 'resnet26_1xb64_digits', 'amkd_resnet26_resnet8_1xb64_digits'
+    short = ('--cfg-options', 'train_cfg.max_epochs=1')
+    checkpoint = f'work_dirs/{teacher}/epoch_1.pth'
+    assert str(site) in command('train', f'amkd_mm::vanilla/{teacher}.py', *short)
+    short += (f'model.teacher_ckpt={checkpoint}',)
+    # One epoch is too little for it to know all the digits.
+    command('check', f'amkd_mm::amkd/{student}.py', '--teacher-ckpt', checkpoint)
+    command('train', f'amkd/{student}.py', *short)
+    trained = f'work_dirs/{student}/epoch_1.pth'
+    assert 'Epoch(test)' in command('test', f'configs/amkd/{student}.py', trained)
+    command('export', f'amkd_mm::amkd/{student}.py', trained, 'work_dirs/student.pth')
+    assert 'Epoch(test)' in command('test', 'work_dirs/student.py', 'work_dirs/student.pth')
+    assert 'did you mean `train`' in command('trian', expect=2)
+    # All is in the work folder.
+    assert [path.name for path in empty.iterdir()] == ['work_dirs']
+
+
 def test_configs_can_be_inherited_as_installed(tmp_path):
     # The only check of a real installation, for example that of `pip install -e`.
     found = inherit(tmp_path)

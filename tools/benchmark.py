@@ -14,6 +14,10 @@ import sys
 from functools import partial
 from pathlib import Path
 
+if __name__ == '__main__':
+    # The imports below take seconds, or half a minute when the disk is slow.
+    print('Loading PyTorch, MMPretrain and MMRazor ...', file=sys.stderr, flush=True)
+
 # First, because it makes MMRazor importable on current PyTorch.
 import amkd_mm
 
@@ -38,6 +42,7 @@ from amkd_mm.benchmarking import (
 from amkd_mm.benchmarking.progress import Progress
 from amkd_mm.benchmarking.running import Job, train_all
 from amkd_mm.benchmarking.settings import check_logs, checkpoints_read, digest, is_written
+from amkd_mm.config_names import config_argument
 from amkd_mm.folder_lock import NAME, lock
 
 TOOLS = Path(__file__).resolve().parent
@@ -285,7 +290,7 @@ def benchmark(args):
 def parse_args():
     """Options of the command line, with paths made absolute."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('configs', nargs='+', type=Path, metavar='CONFIG')
+    parser.add_argument('configs', nargs='+', metavar='CONFIG', help='file, or `package::path`')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], metavar='N')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/benchmark'))
     parser.add_argument(
@@ -315,10 +320,8 @@ def parse_args():
     args.gpus_per_node = args.gpus_per_node or min(args.nproc, 8)
     if any(option.startswith('randomness.seed=') for option in args.cfg_options):
         parser.error('seeds are given by --seeds, not by --cfg-options')
-    for config in args.configs:
-        if not config.is_file():
-            parser.error(f'no such config: {config}')
-    args.configs = list(dict.fromkeys(config.resolve() for config in args.configs))
+    found = (Path(config_argument(parser, config, 'CONFIG')) for config in args.configs)
+    args.configs = list(dict.fromkeys(config.resolve() for config in found))
     args.seeds = list(dict.fromkeys(args.seeds))
     args.jobs = max(1, args.jobs)
     args.work_dir = args.work_dir.resolve()

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
+# Test with several GPUs or processes of one machine or more
 # Usage: tools/dist_test.sh CONFIG CHECKPOINT GPUS [options of tools/test.py]
 # Several machines: set NNODES, NODE_RANK, MASTER_ADDR and PORT on each.
 set -euo pipefail
 
-usage='usage: tools/dist_test.sh CONFIG CHECKPOINT GPUS [options of tools/test.py]'
+usage="usage: bash $0 CONFIG CHECKPOINT GPUS [options of tools/test.py]"
 CONFIG=${1:?$usage}
 CHECKPOINT=${2:?$usage}
 GPUS=${3:?$usage}

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
+# Train with several GPUs or processes of one machine or more
 # Usage: tools/dist_train.sh CONFIG GPUS [options of tools/train.py]
 # Several machines: set NNODES, NODE_RANK, MASTER_ADDR and PORT on each.
 set -euo pipefail
 
-usage='usage: tools/dist_train.sh CONFIG GPUS [options of tools/train.py]'
+usage="usage: bash $0 CONFIG GPUS [options of tools/train.py]"
 CONFIG=${1:?$usage}
 GPUS=${2:?$usage}
 TOOLS=$(dirname "$0")

@@ -8,8 +8,13 @@ student from it. After ``python tools/export_student.py CONFIG CHECKPOINT studen
 """
 
 import argparse
+import sys
 from copy import deepcopy
 from pathlib import Path
+
+if __name__ == '__main__':
+    # The imports below take seconds, or half a minute when the disk is slow.
+    print('Loading PyTorch, MMPretrain and MMRazor ...', file=sys.stderr, flush=True)
 
 # First, because it makes MMRazor importable and its checkpoints loadable on current PyTorch.
 import amkd_mm  # noqa: F401
@@ -24,6 +29,7 @@ from mmrazor.utils import register_all_modules
 
 from amkd_mm.checkpoint_files import exists, read_checkpoint
 from amkd_mm.checkpoint_fit import STUDENT, moved, without_wrapper
+from amkd_mm.config_names import config_argument
 from amkd_mm.downloads import explain_failed_downloads
 from amkd_mm.file_hash import name_by_hash
 
@@ -170,10 +176,9 @@ def main():
         'notice damage',
     )
     args = parser.parse_args()
-    for name in ('config', 'checkpoint'):
-        path = getattr(args, name)
-        if not exists(path):
-            parser.error(f'{name}: no such file: {path}')
+    args.config = config_argument(parser, args.config)
+    if not exists(args.checkpoint):
+        parser.error(f'checkpoint: no such file: {args.checkpoint}')
     out = Path(args.out)
     if out.suffix != '.pth':
         parser.error(f'out: the name must end in .pth: {out}')

@@ -12,6 +12,10 @@ import time
 from contextlib import redirect_stdout
 from pathlib import Path
 
+if __name__ == '__main__':
+    # The imports below take seconds, or half a minute when the disk is slow.
+    print('Loading PyTorch, MMPretrain and MMRazor ...', file=sys.stderr, flush=True)
+
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -47,11 +51,20 @@ class Progress(Hook):
         self.stream = stream
         self.accuracies = []
 
+    def before_train(self, runner) -> None:
+        """Show the title before there is anything else."""
+        self.show(runner)
+
     def after_val_epoch(self, runner, metrics=None) -> None:
         """Note the accuracy and rewrite the line."""
         self.accuracies.append(metrics['accuracy/top1'])
+        self.show(runner)
+
+    def show(self, runner) -> None:
+        """Rewrite the line."""
         line = f'{self.title:24} epoch {len(self.accuracies):2}/{runner.max_epochs}'
-        line += f'   accuracy {self.accuracies[-1]:5.1f}%'
+        if self.accuracies:
+            line += f'   accuracy {self.accuracies[-1]:5.1f}%'
         end = '\n' if len(self.accuracies) == runner.max_epochs else ''
         # On a terminal each epoch replaces the one before; a file gets a line a run.
         if self.stream.isatty():

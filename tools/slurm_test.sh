@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
+# Test under Slurm
 # Usage: tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [options of tools/test.py]
 # Optional variables: GPUS, GPUS_PER_NODE, CPUS_PER_TASK, SRUN_ARGS.
 set -euo pipefail
 
-PARTITION=$1
-JOB_NAME=$2
-CONFIG=$3
-CHECKPOINT=$4
+usage="usage: bash $0 PARTITION JOB_NAME CONFIG CHECKPOINT [options of tools/test.py]"
+PARTITION=${1:?$usage}
+JOB_NAME=${2:?$usage}
+CONFIG=${3:?$usage}
+CHECKPOINT=${4:?$usage}
 TOOLS=$(dirname "$0")
 
 # SRUN_ARGS is a list of words, so it stays unquoted.

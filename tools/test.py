@@ -1,16 +1,26 @@
 """Test an algorithm. The options are those of MMRazor's `tools/test.py`, and MMPretrain's."""
 
+import os
+import sys
 from copy import deepcopy
 
+# Once, and not by each process of a distributed training.
+if __name__ == '__main__' and not {'RANK', 'SLURM_PROCID'} & os.environ.keys():
+    # The imports below take seconds, or half a minute when the disk is slow.
+    print('Loading PyTorch, MMPretrain and MMRazor ...', file=sys.stderr, flush=True)
+
+# First, because it imports what makes MMRazor importable.
+from train import build_parser, check_checkpoints, check_file, load_config
+
+# isort: split
 import mmengine
 from mmengine.config import ConfigDict
 from mmengine.evaluator import DumpResults
 from mmengine.logging import print_log
-from mmengine.runner import Runner
-from train import build_parser, check_checkpoints, check_file, load_config
 
 from amkd_mm.checkpoint_files import exists, read_checkpoint
 from amkd_mm.checkpoint_fit import TEACHER, has_part, without_wrapper
+from amkd_mm.console_log import ConsoleRunner
 
 
 def add_options(parser):
@@ -112,7 +122,7 @@ def main():
     check_checkpoints(parser, cfg)
     cfg.resume = False
     apply_options(parser, args, cfg)
-    runner = Runner.from_cfg(cfg)
+    runner = ConsoleRunner.from_cfg(cfg)
     if args.tta:
         leave_out_pair_metrics(runner.test_evaluator)
     if args.out and args.out_item != 'metrics':

@@ -4,6 +4,12 @@ import argparse
 import logging
 import os
 import os.path as osp
+import sys
+
+# Once, and not by each process of a distributed training.
+if __name__ == '__main__' and not {'RANK', 'SLURM_PROCID'} & os.environ.keys():
+    # The imports below take seconds, or half a minute when the disk is slow.
+    print('Loading PyTorch, MMPretrain and MMRazor ...', file=sys.stderr, flush=True)
 
 # First, because it makes MMRazor importable on current PyTorch.
 import amkd_mm  # noqa: F401
@@ -14,12 +20,14 @@ from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.runner import IterBasedTrainLoop
 from mmrazor.utils import register_all_modules
 
 from amkd_mm.checkpoint_files import exists, named_checkpoints, newest_whole, read_checkpoint
 from amkd_mm.classifiers import warn_of_other_normalization
 from amkd_mm.config_keys import warn_of_unread_keys
+from amkd_mm.config_names import config_argument
+from amkd_mm.console_log import ConsoleRunner
 from amkd_mm.downloads import explain_failed_downloads
 from amkd_mm.file_hash import check_hash
 from amkd_mm.folder_lock import hold
@@ -28,7 +36,7 @@ from amkd_mm.folder_lock import hold
 def build_parser(description):
     """The options that `train.py` and `test.py` share."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or `package::path` of one')
     parser.add_argument('--work-dir', help='folder for logs, metrics and checkpoints')
     parser.add_argument(
         '--cfg-options',
@@ -67,7 +75,7 @@ def check_checkpoints(parser, cfg):
 def load_config(parser, args):
     """Load the config and apply the shared options to it."""
     explain_failed_downloads()
-    check_file(parser, 'config', args.config)
+    args.config = config_argument(parser, args.config)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     register_all_modules(False)
     cfg = Config.fromfile(args.config)
@@ -232,7 +240,7 @@ def main():
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             parser.error('--auto-scale-lr needs auto_scale_lr.base_batch_size in the config')
         cfg.auto_scale_lr.enable = True
-    runner = Runner.from_cfg(cfg)
+    runner = ConsoleRunner.from_cfg(cfg)
     if 'architecture' not in cfg.model:
         model = getattr(runner.model, 'module', runner.model)
         warn_of_other_normalization('model', model, cfg.model, model.data_preprocessor)

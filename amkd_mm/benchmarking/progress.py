@@ -1,19 +1,24 @@
 """What a benchmark prints while it runs."""
 
+import shutil
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from datetime import timedelta
 
-from .records import accuracy_in, read_scalars
+from .records import accuracy_in, epoch_length, read_scalars
 from .running import Job, Training
 
-# Seconds between lines while nothing happens.
-REPORT = 600
+# Seconds between lines while nothing happens, and between looks at the logs for a terminal's line.
+REPORT, LOOK = 600, 1
 
 
 class Progress:
     """Prints what happens.
+
+    On a terminal the last line says at any time how far the runs are, and is written anew.
+    Elsewhere there is such a line when a run begins, and every ten minutes.
 
     Args:
         total (int): Number of jobs.
@@ -26,6 +31,9 @@ class Progress:
         # Seconds of complete runs, by config.
         self.seconds = {}
         self.shown = None, 0
+        # Where each run stood when it was first seen: it may have been resumed.
+        self.first = {}
+        self.line = ''
 
     def ended(self, job: Job, error: str | None, skipped: bool) -> None:
         """Count a job and say how it ended."""
@@ -38,37 +46,68 @@ class Progress:
             result = f'{top1:.2f}% ({"was complete" if skipped else clock(seconds)})'
         else:
             result = f'FAILED, {error}'
+        self.clear()
         print(f'[{self.done}/{self.total}] {job.title}: {result}', flush=True)
 
     def remaining(self, running: Sequence[Training], waiting: Sequence[Job]) -> float | None:
-        """Seconds that are left, judging by complete runs; None without any."""
-        known = [seconds for values in self.seconds.values() for seconds in values]
+        """Seconds that are left, judging by complete runs and by how far the others are.
+
+        None as long as there is nothing to judge by.
+        """
+        now = time.time()
+        left, seconds = [self.left_of(training) for training in running], dict(self.seconds)
+        for training, own in zip(running, left, strict=True):
+            if own is not None:
+                seconds.setdefault(training.job.config, [now - training.started + own])
+        known = [value for values in seconds.values() for value in values]
         if not known:
             return None
 
         def expected(job):
-            return statistics.fmean(self.seconds.get(job.config, known))
+            return statistics.fmean(seconds.get(job.config, known))
 
-        now = time.time()
-        left = [max(0, expected(t.job) - (now - t.started)) for t in running]
+        for place, training in enumerate(running):
+            if left[place] is None:
+                left[place] = max(0, expected(training.job) - (now - training.started))
         shared = (sum(left) + sum(map(expected, waiting))) / self.slots
         return max([*left, shared])
 
+    def left_of(self, training: Training) -> float | None:
+        """Seconds that a run still takes, by what it has done; None if that is nothing yet."""
+        job, reached = training.job, reached_by(training)
+        first = self.first.setdefault((job, training.started), reached)
+        if reached <= first:
+            return None
+        return (time.time() - training.started) * (job.length - reached) / (reached - first)
+
     def show(self, running: Sequence[Training], waiting: Sequence[Job]) -> None:
-        """Print what runs if that has changed, and every ten minutes."""
+        """Print what runs if that has changed, and now and then."""
         titles, now = [training.job.title for training in running], time.time()
         if not running and not waiting:
+            self.clear()
             return
-        if titles == self.shown[0] and now - self.shown[1] < REPORT:
+        is_terminal = sys.stdout.isatty()
+        pause = LOOK if is_terminal else REPORT
+        if titles == self.shown[0] and now - self.shown[1] < pause:
             return
         self.shown = titles, now
         left = self.remaining(running, waiting)
         current = '; '.join(map(position, running)) or 'nothing, waiting for other processes'
-        print(
-            f'{self.done}/{self.total} done, {clock(now - self.started)} elapsed, '
-            f'{"unknown" if left is None else clock(left)} left; running: {current}',
-            flush=True,
-        )
+        line = f'{self.done}/{self.total} done, {clock(now - self.started)} elapsed, '
+        line += f'{"unknown" if left is None else clock(left)} left; running: {current}'
+        if is_terminal:
+            self.clear()
+            # One that is wrapped could not be removed.
+            self.line = line[: shutil.get_terminal_size().columns - 1]
+            print(self.line, end='', flush=True)
+        else:
+            print(line, flush=True)
+
+    def clear(self) -> None:
+        """Remove the line that is written anew."""
+        if self.line:
+            print('\r' + ' ' * len(self.line), end='\r', flush=True)
+        self.line = ''
 
 
 def clock(seconds: float) -> str:
@@ -79,5 +118,14 @@ def clock(seconds: float) -> str:
 def position(training: Training) -> str:
     """Title of a running job and how far it is."""
     job = training.job
-    reached = max(read_scalars(job.folder)[1], default=0)
-    return f'{job.title} ({job.unit} {reached} of {job.length})'
+    return f'{job.title} ({job.unit} {reached_by(training):.3g} of {job.length})'
+
+
+def reached_by(training: Training) -> float:
+    """Epochs or iterations that a run has done, the part of an epoch included that it logged."""
+    job = training.job
+    trained, validated = read_scalars(job.folder)
+    logged = max(trained, default=0)
+    if job.unit == 'epoch':
+        logged /= epoch_length(job.folder) or float('inf')
+    return max(logged, max(validated, default=0))

@@ -3,6 +3,7 @@
 from .accuracy_plot import draw_accuracies
 from .boundary_panel import draw_boundary_panel
 from .boundary_samples import distances, first_of_each_class, move_to_boundary
+from .boundary_verdict import boundary_verdict
 from .class_style import colour_classes, short_name
 from .decision_regions import Plane, agreement, draw_decision_regions
 from .distance_histogram import draw_distances
@@ -20,6 +21,7 @@ __all__ = [
     'Plane',
     'PlaneRegions',
     'agreement',
+    'boundary_verdict',
     'colour_classes',
     'distances',
     'draw_accuracies',

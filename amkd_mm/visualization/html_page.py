@@ -14,8 +14,18 @@ body { font-family: sans-serif; line-height: 1.45; color: #222; background: #fff
 table { border-collapse: collapse; }
 th, td { text-align: left; vertical-align: top; padding: 0.2rem 1rem 0.2rem 0;
   border-bottom: 1px solid #ddd; overflow-wrap: anywhere; }
-th { white-space: nowrap; }
+h1 { overflow-wrap: anywhere; }
+.verdict { font-size: 1.15rem; }
+@media (max-width: 40rem) {
+  th, td { display: block; padding-right: 0; }
+  th { border-bottom: 0; padding-bottom: 0; }
+}
 img { max-width: 100%; height: auto; }
+@media (max-width: 40rem) {
+  /* Shrunk to such a width, what is written in a picture could not be read. */
+  .picture { overflow-x: auto; }
+  img { max-width: none; width: 40rem; }
+}
 figure { margin: 0 0 2.5rem 0; }
 """
 
@@ -26,7 +36,7 @@ class Picture(NamedTuple):
     Attributes:
         title (str): Its heading.
         png (bytes): The image.
-        text (str): How to read it.
+        text (str): How to read it, or '' if another picture's says it.
     """
 
     title: str
@@ -42,13 +52,18 @@ def to_png(figure: Figure, dpi: int = 150) -> bytes:
 
 
 def html_page(
-    title: str, facts: dict[str, str], notes: Sequence[str], pictures: Sequence[Picture]
+    title: str,
+    verdict: Sequence[str],
+    facts: dict[str, str],
+    notes: Sequence[str],
+    pictures: Sequence[Picture],
 ) -> str:
     """Write a page that needs no other file and no network.
 
     Args:
         title (str): Of the page.
-        facts (dict[str, str]): Rows of the table at its top.
+        verdict (Sequence[str]): Paragraphs at its top.
+        facts (dict[str, str]): Rows of the table below them.
         notes (Sequence[str]): Paragraphs below the table.
         pictures (Sequence[Picture]): They become part of the page.
 
@@ -56,14 +71,18 @@ def html_page(
         str: HTML. All texts are escaped.
     """
     rows = [f'<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>' for k, v in facts.items()]
-    body = [f'<h1>{escape(title)}</h1>', '<table>', *rows, '</table>']
+    body = [f'<h1>{escape(title)}</h1>']
+    body += [f'<p class="verdict">{escape(sentence)}</p>' for sentence in verdict]
+    body += ['<table>', *rows, '</table>']
     body += [f'<p>{escape(note)}</p>' for note in notes]
     for picture in pictures:
         source = f'data:image/png;base64,{b64encode(picture.png).decode()}'
         body += [
             f'<h2>{escape(picture.title)}</h2>',
-            f'<figure><img alt="{escape(picture.title)}" src="{source}">',
-            f'<figcaption>{escape(picture.text)}</figcaption></figure>',
+            '<figure>',
+            f'<div class="picture"><img alt="{escape(picture.title)}" src="{source}"></div>',
+            f'<figcaption>{escape(picture.text)}</figcaption>' if picture.text else '',
+            '</figure>',
         ]
     head = [
         '<meta charset="utf-8">',

@@ -3,7 +3,7 @@ _base_ = [
     '../_base_/models/cifar_resnet.py',
     '../_base_/schedules/digits_bs64_12e.py',
     '../_base_/distillers/factor_transfer.py',
-    '../_base_/default_runtime.py',
+    '../_base_/digits_runtime.py',
 ]
 
 first_stage = 'work_dirs/factor_transfer_resnet26_resnet8_1xb64_digits_pretrain/epoch_6.pth'

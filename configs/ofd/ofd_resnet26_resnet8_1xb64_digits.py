@@ -3,7 +3,7 @@ _base_ = [
     '../_base_/models/cifar_resnet.py',
     '../_base_/schedules/digits_bs64_12e.py',
     '../_base_/distillers/ofd.py',
-    '../_base_/default_runtime.py',
+    '../_base_/digits_runtime.py',
 ]
 
 model = dict(

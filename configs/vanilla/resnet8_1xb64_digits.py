@@ -2,7 +2,7 @@ _base_ = [
     '../_base_/datasets/digits_bs64.py',
     '../_base_/models/cifar_resnet.py',
     '../_base_/schedules/digits_bs64_12e.py',
-    '../_base_/default_runtime.py',
+    '../_base_/digits_runtime.py',
 ]
 
 model = _base_.resnet8

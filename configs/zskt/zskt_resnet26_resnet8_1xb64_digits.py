@@ -3,7 +3,7 @@ _base_ = [
     '../_base_/models/cifar_resnet.py',
     '../_base_/schedules/datafree_digits_bs64_60e.py',
     '../_base_/distillers/zskt_digits.py',
-    '../_base_/default_runtime.py',
+    '../_base_/digits_runtime.py',
 ]
 
 teacher_ckpt = 'work_dirs/resnet26_1xb64_digits/epoch_12.pth'

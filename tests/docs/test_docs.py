@@ -236,6 +236,7 @@ def test_commands_name_what_there_is(page, tmp_path, monkeypatch, load_tool):
                 assert list(tmp_path.glob(name)), command
             check_checkpoint(name, tmp_path)
         if command.script == 'tools/export_student.py' and (tmp_path / names[0]).exists():
+            (tmp_path / names[2]).parent.mkdir(exist_ok=True)
             (tmp_path / names[2]).with_suffix('.py').touch()
         if getattr(args, 'cfg_options', None):
             configs = [word for word in command.words if word.endswith('.py')]

@@ -1,6 +1,7 @@
 """The benchmark tool: what it counts, compares, trains and leaves alone."""
 
 import csv
+import io
 import json
 import os
 import re
@@ -38,6 +39,7 @@ from amkd_mm.benchmarking import (
     summarise,
     write_tables,
 )
+from amkd_mm.benchmarking import progress as progress_module
 from amkd_mm.benchmarking.complexity import networks_of
 from amkd_mm.benchmarking.plots import short_names
 from amkd_mm.benchmarking.progress import Progress
@@ -609,7 +611,7 @@ def test_jobs_share_the_machine(benchmark, monkeypatch):
         (['--launcher', 'pytorch'], 'needs --nproc'),
         (['--launcher', 'slurm', '--nproc', '8'], 'needs --partition'),
         (['--cfg-options', 'randomness.seed=1'], 'by --seeds'),
-        (['nothing.py'], 'no such config: nothing.py'),
+        (['nothing.py'], 'CONFIG: no such file: nothing.py'),
     ],
 )
 def test_mistakes(benchmark, monkeypatch, capsys, options, message):
@@ -637,6 +639,66 @@ def test_remaining_time(tmp_path):
     # Not sooner than the longest.
     progress.seconds = {Path('a'): [100]}
     assert progress.remaining(running, []) == pytest.approx(96, abs=0.1)
+
+
+def write_log(folder, steps, iterations=50):
+    """What MMEngine has written after these iterations, in epochs of 50."""
+    logs = folder / '20260101_000000' / 'vis_data'
+    logs.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(dict(loss=1.0, iter=n, step=n)) + '\n' for n in steps]
+    (logs / 'scalars.json').write_text(''.join(lines))
+    (logs.parent / 'run.log').write_text(f'Epoch(train)  [1][10/{iterations}]  lr: 0.1\n')
+
+
+def test_remaining_time_within_the_first_run(tmp_path):
+    """10 s for 10 of 100 iterations since the run was first seen, at iteration 20."""
+    progress, running = Progress(3, slots=1), training('a', 10, tmp_path)
+    write_log(tmp_path, [20])
+    assert progress.remaining([running], []) is None
+    write_log(tmp_path, [20, 30])
+    assert progress.remaining([running], []) == pytest.approx(70, abs=0.5)
+    # The next takes the 80 s that this one takes from here on.
+    assert progress.remaining([running], [running.job]) == pytest.approx(150, abs=1)
+
+
+class Screen(io.StringIO):
+    """A terminal, and what it shows."""
+
+    def isatty(self):
+        return True
+
+    def rows(self):
+        shown = []
+        for row in self.getvalue().split('\n'):
+            text = ''
+            for part in row.split('\r'):
+                text = part + text[len(part) :]
+            shown.append(text.rstrip())
+        return shown
+
+
+def test_a_terminal_shows_how_far_a_run_is(tmp_path, monkeypatch):
+    screen = Screen()
+    monkeypatch.setattr(sys, 'stdout', screen)
+    monkeypatch.setattr(progress_module, 'LOOK', 0)
+    progress, running = Progress(2, slots=1), training('a', 10, tmp_path)
+    for steps in ([], [20], [20, 30], [20, 30, 50]):
+        write_log(tmp_path, steps)
+        progress.show([running], [])
+    (row,) = screen.rows()
+    assert row.startswith('0/2 done') and 'a, seed 0 (epoch 1 of 2)' in row
+    # One epoch in 10 s.
+    assert '0:00:10 left' in row
+    progress.ended(running.job, 'exit code 1', False)
+    assert screen.rows() == ['[1/2] a, seed 0: FAILED, exit code 1', '']
+
+
+def test_a_file_gets_a_line_a_run(tmp_path, capsys):
+    progress, running = Progress(2, slots=1), training('a', 10, tmp_path)
+    for steps in ([], [20], [20, 30]):
+        write_log(tmp_path, steps)
+        progress.show([running], [])
+    assert len(capsys.readouterr().out.splitlines()) == 1
 
 
 def test_a_folder_is_not_trained_in_twice(tmp_path):

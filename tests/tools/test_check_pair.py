@@ -441,7 +441,7 @@ def test_wrong_usage(run, tmp_path):
         ([TEACHER, DIGITS], 'STUDENT_CFG: it must be that of a network alone'),
         ([TEACHER] * 3, 'unrecognized arguments'),
         (['mmpretrain::resnet/absent.py', TEACHER], 'absent.py" does not exist'),
-        (['absent_package::a.py', TEACHER], 'no such package: absent_package'),
+        (['absent_package::a.py', TEACHER], 'no such package with configs: absent_package'),
         ([DIGITS, '--batch-size', '1'], 'at least 2'),
         ([DIGITS, '--cfg-options', 'custom_hooks.9.x=1'], '--cfg-options: Index 9'),
     ):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import logging
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
+from amkd_mm.console_log import is_for_the_screen
 from amkd_mm.folder_lock import lock
 
 ROOT = Path(__file__).parents[2]
@@ -179,6 +181,53 @@ def call(module, folder, monkeypatch, *argv):
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setattr(sys, 'argv', list(argv))
     module.main()
+
+
+def test_the_screen_has_a_head_and_the_file_everything(folder, trained):
+    (path,) = (folder / 'plain').glob('*/*.log')
+    file, (screen, *_) = path.read_text(), trained.partition('Epoch(train)')
+    bulk = ('System environment:', 'optim_wrapper = dict(', 'before_train_iter:')
+    assert all(text in file and text not in trained for text in bulk)
+    assert len(screen.splitlines()) < 20
+    assert screen.startswith('Loading PyTorch')
+
+    def parameters(width):
+        """Of a ResNet18 for CIFAR: sum of its convolutions, batch norms and layer of scores."""
+        number, inputs = 3 * width * 9 + 2 * width, width
+        for stage in range(4):
+            outputs = width * 2**stage
+            number += (inputs + 3 * outputs) * outputs * 9 + 8 * outputs
+            number += 0 if inputs == outputs else inputs * outputs + 2 * outputs
+            inputs = outputs
+        return number + 8 * width * NUM_CLASSES + NUM_CLASSES
+
+    for text in (
+        'Training config.py',
+        str(path.relative_to(folder)),
+        f'ResNet_CIFAR 18, {parameters(4):,} parameters',
+        f'ResNet_CIFAR 18, {parameters(8):,} parameters',
+        'CustomDataset, 60 training images, 12 in a batch; CustomDataset, 24 validation images',
+        '3 epochs of 5 iterations',
+        'seed 0',
+        f'torch {torch.__version__.partition("+")[0]}',
+    ):
+        assert text in screen, text
+        assert text in file, text
+
+
+def test_warnings_and_errors_of_the_runner_stay_on_the_screen(tools):
+    source = tools['train'].ConsoleRunner.__mro__[1].__module__
+    path = sys.modules[source].__file__
+    for level, text, shown in (
+        (logging.INFO, 'Config:\nx = 1', False),
+        (logging.INFO, 'resumed epoch: 1', True),
+        (logging.WARNING, 'two\nlines', True),
+        (logging.ERROR, 'two\nlines', True),
+    ):
+        record = logging.LogRecord('mmengine', level, path, 1, text, None, None)
+        assert is_for_the_screen(record) is shown, text
+    elsewhere = logging.LogRecord('mmengine', logging.INFO, __file__, 1, 'a\ntable', None, None)
+    assert is_for_the_screen(elsewhere)
 
 
 def test_test_repeats_the_last_validation(folder, trained):

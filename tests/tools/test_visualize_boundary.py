@@ -25,7 +25,7 @@ from amkd_mm.pixel_space import PixelSpace
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs/amkd/amkd_resnet26_resnet8_1xb64_digits.py'
 TOOL = ROOT / 'tools/analysis_tools/visualize_boundary.py'
-TEACHER, BEFORE, AFTER = 'teacher', 'student before (fresh weights)', 'student after'
+TEACHER, STUDENT = 'teacher', 'student'
 METRICS = ('accuracy/top1', 'teacher.accuracy/top1')
 FILES = ['boundary_samples', 'decision_regions_1', 'embeddings', 'distances']
 
@@ -120,10 +120,12 @@ def test_without_a_screen(trained, tmp_path):
     assert {f'{name}.png' for name in FILES} <= {path.name for path in files}
     inlined = re.findall('src="data:image/png;base64,(.*?)"', page)
     assert sorted(map(b64decode, inlined)) == sorted(path.read_bytes() for path in files)
-    assert len(re.findall('<figcaption>.{80,}</figcaption>', page)) == len(files)
+    # One for each kind of picture, none twice.
+    captions = re.findall('<figcaption>(.{80,}?)</figcaption>', page)
+    assert len(set(captions)) == len(captions) == len(FILES)
     assert not re.search(r'src="(?!data:)|href=|https?:|url\(|@import|<script|<link', page)
     assert facts['config'] == str(CONFIG) and facts['checkpoint'] == str(checkpoint)
-    assert facts['student before'] == 'freshly initialised, seed 0'
+    assert 'compared student' not in facts
     assert facts['images'].startswith('8 of')
     assert 'BoundarySearch' in facts['attack']
 
@@ -133,7 +135,7 @@ def test_facts_are_those_of_the_run(run, trained, tmp_path):
     status, text = run(number=1000)
     assert status == 0, text
     _, facts = facts_of(tmp_path / 'out')
-    for network, metric in ((TEACHER, METRICS[1]), (AFTER, METRICS[0])):
+    for network, metric in ((TEACHER, METRICS[1]), (STUDENT, METRICS[0])):
         right = round(trained[1][metric] * 3.6)
         assert facts[f'{network}: right'] == f'{right} of 360 ({right / 360:.1%})'
         assert f'{network}: right: {right} of 360' in text
@@ -145,9 +147,10 @@ def test_what_is_drawn(tool, trained, monkeypatch):
     monkeypatch.setattr(tool, 'PLANES', 1)
     monkeypatch.setattr(tool, 'GRID', 21)
     parser = dict(config=str(CONFIG), checkpoint=str(trained[0] / 'epoch_2.pth'), cfg_options=None)
-    args = type('Args', (), dict(parser, before=None, num=60, seed=3, device='cpu'))
+    args = type('Args', (), dict(parser, compare=None, num=60, seed=3, device='cpu'))
     with DefaultScope.overwrite_default_scope('mmpretrain'):
-        facts, notes, figures = tool.study(tool.read_config(args), args)
+        cfg = tool.read_config('config', args.config)
+        _, facts, notes, figures = tool.study(cfg, args)
     assert not notes
     assert [name for name in figures if not name.startswith('decision')] == [
         'boundary_samples',
@@ -157,7 +160,7 @@ def test_what_is_drawn(tool, trained, monkeypatch):
     # In the teacher's own plane, it decides for the base class at the base sample.
     name = next(name for name in figures if name.startswith('decision'))
     _, figure, _ = figures[name]
-    assert len(figure.axes) in (3, 6)
+    assert len(figure.axes) in (2, 4)
     axes = figure.axes[0]
     base, star, triangle = (line.get_xydata()[0] for line in axes.lines)
     assert base.tolist() == [0, 0] and star[1] == pytest.approx(0, abs=1e-6)
@@ -183,17 +186,71 @@ def test_what_is_drawn(tool, trained, monkeypatch):
     assert float(labels[0].rpartition(' ')[2]) == pytest.approx(median, rel=0.01)
 
 
-def test_before_is_another_checkpoint(run, trained, tmp_path):
-    first = trained[0] / 'epoch_1.pth'
-    assert run('--before', first)[0] == 0
+def verdict_of(page):
+    return [unescape(text) for text in re.findall('<p class="verdict">(.*?)</p>', page)]
+
+
+def test_verdict_comes_first_and_is_that_of_the_networks(run, tool, trained, tmp_path):
+    """How many boundary samples the student follows, counted anew."""
+    status, text = run(number=60)
+    assert status == 0, text
+    page, _ = facts_of(tmp_path / 'out')
+    (verdict,) = verdict_of(page)
+    assert page.index('class="verdict"') < page.index('<table>')
+    assert 'The student follows ' in text.partition('config:')[0]
+    number, follows = map(int, re.search(r'of (\d+) images .* takes (\d+) ', verdict).groups())
+
+    cfg = Config.fromfile(CONFIG)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        algorithm = MODELS.build(dict(cfg.model.to_dict(), teacher_ckpt=None,
+            data_preprocessor=cfg.data_preprocessor.to_dict()))  # fmt: skip
+        algorithm.load_state_dict(torch.load(trained[0] / 'epoch_2.pth')['state_dict'])
+        algorithm.eval()
+        generator = torch.Generator().manual_seed(0)
+        pixels, labels, _ = tool.choose_images(cfg, 60, generator)
+        hook, _ = tool.boundary_hook(cfg)
+    space = PixelSpace(algorithm.data_preprocessor)
+
+    def ask(network, images):
+        with torch.no_grad():
+            return network(space.normalize(images), mode='tensor')
+
+    logits = ask(algorithm.teacher, pixels)
+    kept = logits.argmax(1) == labels
+    pixels, labels, logits = pixels[kept], labels[kept], logits[kept]
+    targets = hook.target(logits, labels, generator)
+    moved = tool.move_to_boundary(
+        hook.attack, lambda x: algorithm.teacher(x, mode='tensor'), space, pixels, labels, targets
+    )
+    asked = moved.reached & (ask(algorithm.student, pixels).argmax(1) == labels)
+    answers = ask(algorithm.student, moved.inputs[asked]).argmax(1)
+    assert number == int(asked.sum())
+    assert follows == int((answers == targets[asked]).sum())
+
+
+def test_compared_with_another_student(run, trained, tmp_path):
+    first, last = trained[0] / 'epoch_1.pth', trained[0] / 'epoch_2.pth'
+    assert run('--compare', CONFIG, first)[0] == 0
     page, facts = facts_of(tmp_path / 'out')
-    assert facts['student before'] == str(first)
-    assert 'student before (epoch_1.pth): right' in facts
-    assert f'one with the weights of {first}' in page
-    # The student before is not the one after.
-    assert run('--before', trained[0] / 'epoch_2.pth')[0] == 0
+    assert facts['compared student'] == f'{CONFIG}, {first}'
+    assert 'compared student (1): right' in facts
+    assert len(verdict_of(page)) == 2
+    # The same student, by way of pixels and back.
+    status, text = run('--compare', CONFIG, last)
+    assert status == 0, text
+    page, facts = facts_of(tmp_path / 'out')
+    assert facts['compared student: right'] == facts[f'{STUDENT}: right']
+    assert 'The two do not differ on any image' in verdict_of(page)[1]
+
+
+def test_compared_student_gets_its_own_normalisation(run, trained, tmp_path):
+    """The same weights, which other normalisation makes another network."""
+    text = CONFIG.read_text().replace("'../", "'amkd_mm::")
+    other = tmp_path / 'other.py'
+    other.write_text(text + '\ndata_preprocessor = dict(mean=[200.0] * 3)\n')
+    assert run('--compare', other, trained[0] / 'epoch_2.pth')[0] == 0
     _, facts = facts_of(tmp_path / 'out')
-    assert facts['student before (epoch_2.pth): right'] == facts[f'{AFTER}: right']
+    assert facts['compared student (other): right'] != facts[f'{STUDENT}: right']
 
 
 def test_attack_of_the_config(run, tmp_path):
@@ -273,14 +330,15 @@ def test_a_checkpointed_student(run, trained, tmp_path):
 def test_two_classes(tool):
     """There the plane goes through the boundary samples of both networks."""
     generator = torch.Generator().manual_seed(0)
-    weights = {name: torch.randn(12, 2, generator=generator) for name in (TEACHER, BEFORE, AFTER)}
-    weights[AFTER] = weights[TEACHER] + 0.3 * weights[AFTER]
+    names = (TEACHER, 'compared', STUDENT)
+    weights = {name: torch.randn(12, 2, generator=generator) for name in names}
+    weights[STUDENT] = weights[TEACHER] + 0.3 * weights[STUDENT]
     networks = {n: (lambda x, w=w: 0.1 * x.flatten(1) @ w) for n, w in weights.items()}
     space = PixelSpace(ClsDataPreprocessor(mean=[128.0] * 3, std=[64.0] * 3))
     pixels = 128 + 30 * torch.randn(8, 3, 2, 2, generator=generator)
     logits = {name: network(space.normalize(pixels)) for name, network in networks.items()}
     labels = logits[TEACHER].argmax(1)
-    row = int((logits[AFTER].argmax(1) == labels).nonzero()[0])
+    row = int((logits[STUDENT].argmax(1) == labels).nonzero()[0])
     images = tool.Images(pixels, labels, logits, 1 - labels)
     move = tool.Mover(BoundarySearch(), space, networks)
     (plane,) = tool.planes_of(row, images, move, ('cat', 'dog'))
@@ -288,7 +346,7 @@ def test_two_classes(tool):
     assert plane.name.startswith('plane through both')
     assert plane.regions.points.shape == (3, 2)
     # A network that gets the image wrong has no boundary sample of it, and then there is no plane.
-    logits[AFTER] = -logits[AFTER]
+    logits[STUDENT] = -logits[STUDENT]
     assert not tool.planes_of(row, images, move, ('cat', 'dog'))
 
 
@@ -350,7 +408,8 @@ def test_wrong_usage(run, tmp_path):
         status, text = run(**given)
         assert status == 2 and message in text, given
     for options, message in (
-        (('--before', 'absent.pth'), '--before: no such file: absent.pth'),
+        (('--compare', CONFIG, 'absent.pth'), '--compare: no such file: absent.pth'),
+        (('--compare', 'absent.py', 'x'), '--compare: no such file: absent.py'),
         (('--device', 'abacus'), 'error: --device: '),
         (('--cfg-options', 'val_dataloader.dataset.split=half'), "`split` must be 'train' or"),
     ):

@@ -40,25 +40,30 @@ def test_holds_pictures_and_texts():
     png = to_png(figure)
     assert png.startswith(b'\x89PNG')
     pictures = [Picture('First', png, 'How to read it.'), Picture('Second', b'other', 'And it.')]
-    page = html_page('A title', {'images': '3 < 4 & "5"'}, ['A note.'], pictures)
+    page = html_page('A title', ['A verdict.'], {'images': '3 < 4 & "5"'}, ['A note.'], pictures)
 
     reader = Reader(page)
     assert not reader.open
     prefix = 'data:image/png;base64,'
     assert all(source.startswith(prefix) for source in reader.sources)
     assert [b64decode(s[len(prefix) :]) for s in reader.sources] == [png, b'other']
-    for text in ('First', 'How to read it.', 'And it.', '3 < 4 & "5"', 'A note.'):
+    for text in ('First', 'How to read it.', 'And it.', '3 < 4 & "5"', 'A note.', 'A verdict.'):
         assert text in reader.texts
 
 
 def test_needs_no_other_resource():
-    page = html_page('Title', {}, [], [Picture('One', b'png', 'Text.')])
+    page = html_page('Title', [], {}, [], [Picture('One', b'png', 'Text.')])
     assert not re.search(r'https?:|//|url\(|@import', page)
     assert not Reader(page).tags & {'script', 'link', 'iframe', 'object', 'base'}
 
 
 def test_what_looks_like_html_is_text():
     evil = '<script>alert(1)</script>"'
-    page = html_page(evil, {evil: evil}, [evil], [Picture(evil, b'', evil)])
+    page = html_page(evil, [evil], {evil: evil}, [evil], [Picture(evil, b'', evil)])
     assert 'script' not in Reader(page).tags
     assert '<script' not in page
+
+
+def test_caption_may_be_that_of_another_picture():
+    page = html_page('Title', [], {}, [], [Picture('1', b'', 'Both.'), Picture('2', b'', '')])
+    assert page.count('<figcaption>') == 1

@@ -9,7 +9,12 @@ the classifier as it is. ``--curves`` also prints how time grows with samples an
 import argparse
 import platform
 import statistics
+import sys
 import time
+
+if __name__ == '__main__':
+    # The imports below take seconds, or half a minute when the disk is slow.
+    print('Loading PyTorch, MMPretrain and MMRazor ...', file=sys.stderr, flush=True)
 
 # First, because it makes MMRazor importable on current PyTorch.
 import amkd_mm  # noqa: F401
@@ -26,6 +31,7 @@ from amkd_mm.activation_checkpointing import disable_checkpointing
 from amkd_mm.attacks import BoundarySearch, BSSAttack, attack_names, build_attack
 from amkd_mm.checkpoint_files import read_checkpoint
 from amkd_mm.checkpoint_fit import choose
+from amkd_mm.config_names import config_argument
 from amkd_mm.downloads import explain_failed_downloads
 from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks.boundary_sample_hook import sample_target
@@ -243,7 +249,7 @@ def main():
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     args = parser.parse_args()
 
-    cfg = Config.fromfile(args.config)
+    cfg = Config.fromfile(config_argument(parser, args.config))
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))

@@ -9,12 +9,17 @@ right.
 import argparse
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections import defaultdict
 from contextlib import nullcontext
 from functools import wraps
 from unittest.mock import patch
+
+if __name__ == '__main__':
+    # The imports below take seconds, or half a minute when the disk is slow.
+    print('Loading PyTorch, MMPretrain and MMRazor ...', file=sys.stderr, flush=True)
 
 # First, because it makes MMRazor importable on current PyTorch.
 import amkd_mm  # noqa: F401
@@ -27,6 +32,7 @@ from mmengine.runner import Runner
 from mmrazor.utils import register_all_modules
 
 from amkd_mm import boundary_rows
+from amkd_mm.config_names import config_argument
 from amkd_mm.downloads import explain_failed_downloads
 from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks import BoundarySampleHook
@@ -306,7 +312,7 @@ def main():
     args = parser.parse_args()
 
     register_all_modules(False)
-    cfg = Config.fromfile(args.config)
+    cfg = Config.fromfile(config_argument(parser, args.config))
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     if args.amp:

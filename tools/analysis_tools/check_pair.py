@@ -14,15 +14,19 @@ import inspect
 import io
 import logging
 import re
+import sys
 import textwrap
 import time
 import traceback
 import warnings
 from contextlib import redirect_stdout, suppress
 from copy import deepcopy
-from importlib.util import find_spec
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
+
+if __name__ == '__main__':
+    # The imports below take seconds, or half a minute when the disk is slow.
+    print('Loading PyTorch, MMPretrain and MMRazor ...', file=sys.stderr, flush=True)
 
 # First, because it makes MMRazor importable on current PyTorch.
 import amkd_mm
@@ -51,6 +55,7 @@ from amkd_mm.class_numbers import check_class_numbers, class_numbers
 from amkd_mm.classifiers import embedding_width, num_classes, to_logits
 from amkd_mm.config_errors import ConfigError
 from amkd_mm.config_keys import unread_keys
+from amkd_mm.config_names import config_argument
 from amkd_mm.downloads import failed_download
 from amkd_mm.fast_teacher import logits_and_gradient
 from amkd_mm.hooks.class_check_hook import teacher_numbers, teachers_of
@@ -730,11 +735,8 @@ def report_generator(report, algorithm, images):
 
 def read_config(parser, name, path, is_alone):
     """Read a config, a file or ``package::path``; exits unless it is a pair, or a network alone."""
-    package, is_named, _ = path.partition('::')
-    if is_named and find_spec(package) is None:  # MMEngine would install it.
-        parser.error(f'{name}: no such package: {package}')
     try:
-        cfg = get_config(path) if is_named else Config.fromfile(path)
+        cfg = Config.fromfile(config_argument(parser, path, name))
     except Exception as error:  # A config is a program.
         parser.error(f'{name}: {path} cannot be read: {describe(error)}')
     model = cfg.get('model') or {}

@@ -8,10 +8,13 @@ file that holds them all and says how to read them.
 
 import argparse
 import os
-import os.path as osp
-from copy import deepcopy
+import sys
 from pathlib import Path
 from typing import NamedTuple
+
+if __name__ == '__main__':
+    # The imports below take seconds, or half a minute when the disk is slow.
+    print('Loading PyTorch, MMPretrain and MMRazor ...', file=sys.stderr, flush=True)
 
 # First, because it makes MMRazor importable on current PyTorch.
 import amkd_mm  # noqa: F401
@@ -32,6 +35,7 @@ from amkd_mm.checkpoint_files import exists, read_checkpoint
 from amkd_mm.checkpoint_fit import moved, without_wrapper
 from amkd_mm.class_numbers import check_labels
 from amkd_mm.classifiers import num_classes
+from amkd_mm.config_names import config_argument
 from amkd_mm.downloads import explain_failed_downloads
 from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks import BoundarySampleHook
@@ -43,6 +47,7 @@ from amkd_mm.visualization import (
     InputPlane,
     Picture,
     Plane,
+    boundary_verdict,
     distances,
     draw_boundary_panel,
     draw_decision_regions,
@@ -62,7 +67,7 @@ from amkd_mm.visualization import (
 # side.
 COLUMNS, PLANES, GRID = 6, 3, 81
 UNIT = 'L2, pixel values 0 to 255'
-TEACHER, BEFORE, AFTER = 'teacher', 'student before', 'student after'
+TEACHER, STUDENT, COMPARED = 'teacher', 'student', 'compared student'
 
 PANEL_TEXT = (
     "Each column is a validation image. Top: the image, with the networks' probabilities of its "
@@ -77,7 +82,7 @@ PLANE_TEXT = (
     "show the same plane: the more alike a student's colours and the teacher's are, the better it "
     'has learnt the boundaries there; the percentage is the share of the square that they agree '
     'on. Far from the symbols there are no valid images any more, as values leave the range of '
-    'pixels. The student before distillation is one with {before}.'
+    'pixels. The pictures around other samples are read in the same way.'
 )
 MAP_TEXT = (
     'What the layer that makes the class scores gets, in two dimensions (principal components, '
@@ -123,19 +128,17 @@ class Mover(NamedTuple):
         return move_to_boundary(self.attack, network, self.space, pixels, labels, targets)
 
 
-def read_config(args):
+def read_config(name, path, options=None):
     """The config of a distillation."""
-    if not osp.isfile(args.config):
-        raise FileNotFoundError(f'config: no such file: {args.config}')
     try:
-        cfg = Config.fromfile(args.config)
+        cfg = Config.fromfile(path)
     except Exception as error:  # A config is a program.
-        raise ValueError(f'config: {args.config} cannot be read: {error}') from error
-    cfg.merge_from_dict(args.cfg_options or {})
+        raise ValueError(f'{name}: {path} cannot be read: {error}') from error
+    cfg.merge_from_dict(options or {})
     model = cfg.get('model') or {}
     if not (model.get('architecture') and model.get('teacher')):
         raise ValueError(
-            'config: it has no `model.architecture` and `model.teacher`; give that of a '
+            f'{name}: it has no `model.architecture` and `model.teacher`; give that of a '
             'distillation by a teacher, which the checkpoint is of'
         )
     return cfg
@@ -169,9 +172,8 @@ def load(name, network, weights, key):
         raise ValueError(f'{name}: the checkpoint does not fit `{key}`: {error}') from None
 
 
-def build(cfg, args):
-    """The algorithm with its trained networks, and its student as it was before."""
-    parts = weights_of('checkpoint', args.checkpoint, ('teacher', 'architecture'))
+def build_algorithm(cfg):
+    """The algorithm of a config; not with the weights of its student."""
     settings = cfg.model.to_dict()
     if cfg.get('data_preprocessor') is not None:
         settings.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())
@@ -179,19 +181,39 @@ def build(cfg, args):
     if path and not exists(path):
         # The checkpoint holds the teacher. Only how its images were normalised may be missing.
         settings['teacher_ckpt'] = None
-    algorithm = MODELS.build(settings)
+    return MODELS.build(settings)
+
+
+def build(cfg, args):
+    """The algorithm with its trained networks."""
+    parts = weights_of('checkpoint', args.checkpoint, ('teacher', 'architecture'))
+    algorithm = build_algorithm(cfg)
     load('checkpoint', algorithm.teacher, parts['teacher'], 'model.teacher')
-    before = algorithm.student
-    before.init_weights()
-    if args.before:
-        (weights,) = weights_of('--before', args.before, ('architecture',)).values()
-        load('--before', before, weights, 'model.architecture')
-    before = deepcopy(before)
     load('checkpoint', algorithm.student, parts['architecture'], 'model.architecture')
-    for network in (algorithm, before):
-        disable_checkpointing(network)
-        network.to(args.device).eval()
-    return algorithm, before
+    disable_checkpointing(algorithm)
+    return algorithm.to(args.device).eval()
+
+
+def build_compared(args):
+    """The student of another distillation, and where its images are."""
+    config, checkpoint = args.compare
+    algorithm = build_algorithm(read_config('--compare', config))
+    (weights,) = weights_of('--compare', checkpoint, ('architecture',)).values()
+    load('--compare', algorithm.student, weights, 'model.architecture')
+    disable_checkpointing(algorithm)
+    algorithm.to(args.device).eval()
+    return algorithm.student, PixelSpace(algorithm.data_preprocessor)
+
+
+def compared_name(args):
+    """What tells the compared student from the other in a picture."""
+    files = zip((args.config, args.checkpoint), args.compare, strict=True)
+    for ours, other in files:
+        ours, other = Path(ours).stem.split('_'), Path(other).stem.split('_')
+        if ours != other:
+            own = '_'.join(word for word in other if word not in ours) or '_'.join(other)
+            return f'{COMPARED} ({short_name(own, 24)})'
+    return COMPARED
 
 
 def boundary_hook(cfg):
@@ -233,7 +255,7 @@ def to_arrays(space, pixels):
 
 def draw_panel(images, result, rows, space, networks, names):
     """The samples, their perturbations and where they end."""
-    moved, shown = result.inputs[rows], {'teacher': TEACHER, 'student': AFTER}
+    moved, shown = result.inputs[rows], {'teacher': TEACHER, 'student': STUDENT}
 
     def probabilities(logits):
         return {name: found.softmax(1).cpu().numpy() for name, found in logits.items()}
@@ -262,7 +284,7 @@ def planes_of(row, images, move, names):
         others = images.logits[TEACHER][one].scatter(1, targets[0][:, None], -float('inf'))
         targets.append(runner_up_target(others, label))
     corners = {}
-    for name in (TEACHER, AFTER):
+    for name in (TEACHER, STUDENT):
         found = [move(name, base, label, target) for target in targets]
         right = images.logits[name][row].argmax() == label
         if right and all(result.reached for result in found):
@@ -275,12 +297,12 @@ def planes_of(row, images, move, names):
     points += [f'boundary sample towards {short_name(names[c])}' for c in classes[1:]]
     through = {
         f"plane through the\n{owner}'s boundary samples": corners[name]
-        for owner, name in (('teacher', TEACHER), ('student', AFTER))
+        for owner, name in (('teacher', TEACHER), ('student', STUDENT))
         if name in corners
     }
     if len(names) == 2:
         # Each network has but one boundary sample.
-        if AFTER not in corners:
+        if STUDENT not in corners:
             return []
         through = {"plane through both\nnetworks' boundary samples": sum(corners.values(), [])}
         points = [points[0], "the teacher's boundary sample", "the student's boundary sample"]
@@ -325,10 +347,10 @@ def median(values):
 
 
 def study(cfg, args):
-    """Everything on the page: its facts, notes, and figures by file name with title and text."""
+    """The page's verdict, facts, notes, and figures by file name with title and text."""
     generator = torch.Generator().manual_seed(args.seed)
     set_random_seed(args.seed)
-    algorithm, before = build(cfg, args)
+    algorithm = build(cfg, args)
     hook, attack = boundary_hook(cfg)
     pixels, labels, dataset = choose_images(cfg, args.num, generator)
     pixels, labels = pixels.to(args.device), labels.to(args.device)
@@ -339,17 +361,22 @@ def study(cfg, args):
     if classes:
         check_labels(labels, classes, hook.name)
 
-    def classifier(network):
+    def classifier(network, own=space):
         fast = FastTeacher(network)
-        return lambda inputs: fast(space.pad(inputs))
+        if own is space:
+            return lambda inputs: fast(space.pad(inputs))
+        return lambda inputs: fast(own.pad(own.normalize(space.to_pixels(inputs))))
 
-    source = osp.basename(args.before) if args.before else 'fresh weights'
-    before_name = f'{BEFORE} ({source})'
-    networks = {TEACHER: algorithm.teacher, before_name: before, AFTER: algorithm.student}
-    networks = {name: classifier(network) for name, network in networks.items()}
+    networks = {TEACHER: classifier(algorithm.teacher), STUDENT: classifier(algorithm.student)}
+    if args.compare:
+        compared = compared_name(args)
+        networks[compared] = classifier(*build_compared(args))
     move = Mover(hook.attack, space, networks)
 
     logits = {name: ask(network, space, pixels) for name, network in networks.items()}
+    widths = {name: found.size(1) for name, found in logits.items()}
+    if len(set(widths.values())) > 1:
+        raise ValueError(f'the networks do not have the same number of classes: {widths}')
     right = {name: found.argmax(1) == labels for name, found in logits.items()}
     if not right[TEACHER].any():
         raise ValueError(
@@ -367,27 +394,41 @@ def study(cfg, args):
 
     result = move(TEACHER, pixels, labels, targets)
     # Those that the student gets right too, so that both are asked the same.
-    both = right[AFTER][kept]
-    own = move(AFTER, pixels[both], labels[both], targets[both])
+    both = right[STUDENT][kept]
+    own = move(STUDENT, pixels[both], labels[both], targets[both])
     lengths = distances(pixels, result.inputs).cpu()
     far = {
         TEACHER: lengths[(both & result.reached).cpu()],
-        'student': distances(pixels[both], own.inputs)[own.reached].cpu(),
+        STUDENT: distances(pixels[both], own.inputs)[own.reached].cpu(),
     }
     probabilities = result.logits[result.reached].softmax(1)
     base, target = (
         probabilities.gather(1, classes[result.reached][:, None])[:, 0]
         for classes in (labels, targets)
     )
+    # Boundary samples of images that all networks get right, and whether a student takes them for
+    # the class across the boundary.
+    asked = result.reached & torch.stack([found[kept] for found in right.values()]).all(0)
+
+    def follows(name):
+        found = ask(networks[name], space, result.inputs[asked]).argmax(1) == targets[asked]
+        return found.cpu().numpy()
+
+    known_both = len(far[TEACHER]) and len(far[STUDENT])
+    verdict = boundary_verdict(
+        follows(STUDENT),
+        float(far[STUDENT].quantile(0.5) / far[TEACHER].quantile(0.5)) if known_both else None,
+        *((follows(compared), f'the {compared}') if args.compare else ()),
+    )
     facts = {
         'config': args.config,
         'checkpoint': args.checkpoint,
-        'student before': args.before or f'freshly initialised, seed {args.seed}',
+        **({COMPARED: ', '.join(args.compare)} if args.compare else {}),
         'images': f'{len(kept)} of the validation data, drawn with seed {args.seed}',
         **{f'{name}: right': share(found) for name, found in right.items()},
         'attack': f'{dict(attack)}, on images that the teacher gets right',
         'teacher: moved to the target class': share(result.reached),
-        'student after: moved to the target class': share(own.reached),
+        f'{STUDENT}: moved to the target class': share(own.reached),
         "teacher's boundary samples: median |p(base) - p(target)|": median((base - target).abs()),
         **{f'{name}: median distance ({UNIT})': median(found) for name, found in far.items()},
     }
@@ -407,7 +448,6 @@ def study(cfg, args):
     figures = {}
     panel = draw_panel(images, result, shown, space, networks, names)
     figures['boundary_samples'] = 'Boundary samples', panel, PANEL_TEXT
-    text = PLANE_TEXT.format(before=f'the weights of {args.before}' if args.before else source)
     for number, row in enumerate(shown, 1):
         if len(figures) > PLANES:
             break
@@ -415,6 +455,8 @@ def study(cfg, args):
         if planes:
             title = f'Decision regions around sample {number}'
             figure = draw_decision_regions(planes, names, UNIT, title)
+            # One says how all are read.
+            text = PLANE_TEXT if len(figures) == 1 else ''
             figures[f'decision_regions_{number}'] = title, figure, text
     if len(figures) == 1:
         notes.append(
@@ -428,7 +470,7 @@ def study(cfg, args):
     )
     drawn = {name: found.numpy() for name, found in far.items()}
     figures['distances'] = 'Distances', draw_distances(drawn, UNIT), DISTANCE_TEXT
-    return facts, notes, figures
+    return verdict, facts, notes, figures
 
 
 def check_folder(out):
@@ -446,10 +488,11 @@ def main():
     parser.add_argument('config', help='config of the distillation')
     parser.add_argument('checkpoint', help='checkpoint of the distillation')
     parser.add_argument(
-        '--before',
-        metavar='CHECKPOINT',
-        help='checkpoint of the distillation whose student is drawn as that before it (default: '
-        'fresh weights)',
+        '--compare',
+        nargs=2,
+        metavar=('CONFIG', 'CHECKPOINT'),
+        help='of another distillation, such as KD, whose student is drawn and judged beside this; '
+        'also of the same at an earlier time',
     )
     parser.add_argument(
         '--out', type=Path, help='folder (default: work_dirs/NAME_OF_CONFIG/boundary_pictures)'
@@ -465,17 +508,20 @@ def main():
         torch.empty(0, device=args.device)
     except (AssertionError, RuntimeError) as error:
         parser.error(f'--device: {error}')
+    args.config = config_argument(parser, args.config)
+    if args.compare:
+        args.compare[0] = config_argument(parser, args.compare[0], '--compare')
     register_all_modules(False)
     # Where weights come from is not what this is about.
     MMLogger.get_instance('visualize_boundary', log_level='WARNING')
     try:
-        cfg = read_config(args)
+        cfg = read_config('config', args.config, args.cfg_options)
         init_default_scope(cfg.get('default_scope', 'mmpretrain'))
         name = Path(args.config).stem
         out = args.out or Path('work_dirs') / name / 'boundary_pictures'
         # Before the work, which would be for nothing.
         check_folder(out)
-        facts, notes, figures = study(cfg, args)
+        verdict, facts, notes, figures = study(cfg, args)
     except (OSError, KeyError, TypeError, ValueError) as error:
         parser.error(str(error))
 
@@ -484,9 +530,9 @@ def main():
     for file, (title, figure, text) in figures.items():
         pictures.append(Picture(title, to_png(figure), text))
         (out / f'{file}.png').write_bytes(pictures[-1].png)
-    page = html_page(f'Decision boundaries of {name}', facts, notes, pictures)
+    page = html_page(f'Decision boundaries of {name}', verdict, facts, notes, pictures)
     (out / 'index.html').write_text(page, encoding='utf-8')
-    for line in [*(f'{key}: {value}' for key, value in facts.items()), *notes]:
+    for line in [*verdict, *(f'{key}: {value}' for key, value in facts.items()), *notes]:
         print(line)
     print(f'{len(pictures)} pictures, and all of them in one file: {out / "index.html"}')
 

@@ -1,0 +1,8 @@
+"""``python -m amkd_mm COMMAND ...``."""
+
+import sys
+
+from .command_line import main
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,4 @@
+_base_ = ['./default_runtime.py']
+
+# So that the figures in the documentation can be had again.
+randomness = dict(seed=0)
