@@ -294,6 +294,8 @@ def test_width_of_a_connector():
 
 def test_a_connector_that_fails_is_named():
     config = deepcopy(DISTILLER)
+    # What no mapping names is no part of this.
+    del config['distill_losses']['loss_triplet']
     config['connectors']['conv'] = dict(type='ConvModuleConnector', in_channel=5, out_channel=8)
     config['student_recorders']['map'] = dict(type='ModuleOutputs', source='backbone.layer1')
     record = dict(recorder='map', from_student=True, connector='conv')
