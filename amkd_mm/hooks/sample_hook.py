@@ -85,8 +85,8 @@ class SampleHook(Hook):
         check_bool(f'{self.name}: amp', amp)
         self.begin = check_moment('begin', begin)
         self.end = check_moment('end', end)
-        if type(begin) is type(end) and begin >= end:
-            raise ValueError(f'{self.name}: begin={begin} must be before end={end}')
+        if type(begin) is type(end) and begin > end:
+            raise ValueError(f'{self.name}: begin={begin} is after end={end}')
         self.interval = interval
         self.by_epoch = by_epoch
         self.amp = amp
