@@ -298,7 +298,7 @@ def test_student_that_is_always_wrong(run, change, tmp_path):
     status, text = run(checkpoint=change(negate('architecture')), number=4)
     assert status == 0, text
     page, facts = facts_of(tmp_path / 'out')
-    assert facts['student after: right'] == '0 of 4 (0.0%)'
+    assert facts['student: right'] == '0 of 4 (0.0%)'
     assert 'The student gets none of these images right' in page
     assert facts['teacher: moved to the target class'].startswith(('1', '2', '3', '4'))
 

@@ -411,6 +411,8 @@ def study(cfg, args):
     asked = result.reached & torch.stack([found[kept] for found in right.values()]).all(0)
 
     def follows(name):
+        if not asked.any():  # Not every network takes an empty batch.
+            return asked[asked].cpu().numpy()
         found = ask(networks[name], space, result.inputs[asked]).argmax(1) == targets[asked]
         return found.cpu().numpy()
 
