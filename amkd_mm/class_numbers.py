@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from .dataset_parts import parts_of
+
 # Images of an annotation file whose folders are looked at.
 SAMPLED = 1000
 # Names that a message lists.
@@ -33,25 +35,17 @@ class ClassNumbers(NamedTuple):
 
 
 def class_numbers(dataset: Any, place: str) -> Iterator[ClassNumbers]:
-    """The class numbers of a data set, or of each of those that it wraps.
-
-    A wrapper is what has its data set as ``dataset`` or several as ``datasets``: those of MMEngine,
-    ``KFoldDataset``, or ``torch.utils.data.Subset``.
-    """
-    if getattr(dataset, 'datasets', None):
-        for index, part in enumerate(dataset.datasets):
-            yield from class_numbers(part, f'{place}.datasets.{index}')
-    elif hasattr(dataset, 'dataset'):
-        yield from class_numbers(dataset.dataset, f'{place}.dataset')
-    else:
+    """The class numbers of a data set, or of each of those that it wraps."""
+    for key, part in parts_of(dataset, place):
         # Those of torchvision have `classes` and `class_to_idx`.
-        names = (getattr(dataset, 'metainfo', None) or {}).get('classes')
-        names = getattr(dataset, 'classes', None) if names is None else names
-        own = getattr(dataset, 'folder_to_idx', None)
-        if own is None and names is None and isinstance(vars(dataset).get('class_to_idx'), dict):
-            own = dataset.class_to_idx
-        folders = folders_of_images(dataset) if own is None else own
-        yield ClassNumbers(place, number(names), dict(folders))
+        names = (getattr(part, 'metainfo', None) or {}).get('classes')
+        names = getattr(part, 'classes', None) if names is None else names
+        own = getattr(part, 'folder_to_idx', None)
+        numbered = getattr(part, '__dict__', {}).get('class_to_idx')
+        if own is None and names is None and isinstance(numbered, dict):
+            own = numbered
+        folders = folders_of_images(part) if own is None else own
+        yield ClassNumbers(key, number(names), dict(folders))
 
 
 def number(names: Sequence[str] | None) -> dict[str, int]:

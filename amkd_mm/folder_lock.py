@@ -1,5 +1,6 @@
 """One training a work folder: a lock that ends with the processes that hold it."""
 
+import errno
 import os
 from pathlib import Path
 from typing import IO
@@ -28,6 +29,10 @@ def lock(path: Path) -> IO | None:
     except BlockingIOError:
         file.close()
         return None
+    except OSError as error:
+        # Some network drives cannot lock files.
+        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+            raise
     return file
 
 

@@ -7,10 +7,11 @@ number; two parts of a ``ConcatDataset`` have different images. ``KFoldDataset``
 leave images out, and the others are numbered from 0.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 from mmengine.dataset import BaseDataset
+
+from .dataset_parts import parts_of
 
 
 class NumberedFrom:
@@ -36,27 +37,15 @@ class NumberedFrom:
         return info
 
 
-def parts_of(dataset: Any) -> Iterator[Any]:
+def distinct_parts(dataset: Any) -> list[Any]:
     """The data sets that hold the images, below all wrappers, each once."""
-    seen: set[int] = set()
-
-    def walk(found: Any) -> Iterator[Any]:
-        if hasattr(found, 'datasets'):
-            for part in found.datasets:
-                yield from walk(part)
-        elif hasattr(found, 'dataset'):
-            yield from walk(found.dataset)
-        elif id(found) not in seen:
-            seen.add(id(found))
-            yield found
-
-    return walk(dataset)
+    return list({id(part): part for _, part in parts_of(dataset)}.values())
 
 
 def number_images(dataset: Any) -> None:
     """Number the images of all parts in turn; another call begins anew."""
     first = 0
-    for part in parts_of(dataset):
+    for part in distinct_parts(dataset):
         if isinstance(part, BaseDataset):
             part.__dict__.pop('get_data_info', None)
             if first:
@@ -72,7 +61,7 @@ def count_images(dataset: Any) -> int:
             put together by something else than MMEngine's ``ConcatDataset``.
     """
     first = 0
-    for part in parts_of(dataset):
+    for part in distinct_parts(dataset):
         info = getattr(part, '__dict__', {}).get('get_data_info')
         if first and getattr(info, 'first', 0) != first:
             raise TypeError(

@@ -1,5 +1,6 @@
 """One process at a time writes to a work folder."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -106,3 +107,13 @@ def test_a_process_may_train_twice(tmp_path, monkeypatch):
     hold('run')
     hold(Path('run').resolve())
     assert lock(tmp_path / 'run/.lock') is None
+
+
+@pytest.mark.parametrize('code', [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_drive_that_cannot_lock_does_without(tmp_path, monkeypatch, code):
+    def flock(*_):
+        raise OSError(code, 'no locks')
+
+    monkeypatch.setattr(folder_lock.fcntl, 'flock', flock)
+    with lock(tmp_path / '.lock') as file:
+        assert file is not None

@@ -189,12 +189,12 @@ class RefuseToDoNothing(Hook):
 
     def before_train(self, runner):
         loop = runner.train_loop
-        limit = ('max_iters', loop.max_iters)
-        if not isinstance(loop, IterBasedTrainLoop):
-            limit = ('max_epochs', loop.max_epochs)
-        if limit[1] < 1:
-            raise ValueError(f'train_cfg.{limit[0]} is {limit[1]}: nothing would be trained')
-        loaders = [('train', loop.dataloader)]
+        by_iter = isinstance(loop, IterBasedTrainLoop)
+        name = 'max_iters' if by_iter else 'max_epochs'
+        if getattr(loop, name) < 1:
+            raise ValueError(f'train_cfg.{name} is {getattr(loop, name)}: nothing would be trained')
+        # An infinite sampler fills batches from few images, too.
+        loaders = [] if by_iter else [('train', loop.dataloader)]
         if runner.val_loop is not None:
             loaders.append(('val', runner.val_loop.dataloader))
         for name, loader in loaders:

@@ -3,9 +3,10 @@
 import math
 import warnings
 
-import torch
 from mmengine.structures import BaseDataElement
 from torch import Tensor
+
+from ..image_batches import labels_of
 
 # Batches looked at.
 BATCHES = 10
@@ -40,11 +41,11 @@ class ChanceCheck:
         """Count the teacher's hits on a batch, given its logits (N, K) and N data samples."""
         if self.batches == BATCHES:
             return
-        labels = [sample.get('gt_label') for sample in data_samples]
-        if not isinstance(logits, Tensor) or any(x is None or x.numel() != 1 for x in labels):
+        labels = labels_of(data_samples)
+        if not isinstance(logits, Tensor) or labels is None:
             return
         predictions = logits.argmax(1)
-        self.correct += int((predictions == torch.cat(labels).to(predictions)).sum())
+        self.correct += int((predictions == labels.to(predictions)).sum())
         self.total += len(labels)
         self.batches += 1
         if self.batches == BATCHES and is_guessing(self.correct, self.total, logits.size(1)):

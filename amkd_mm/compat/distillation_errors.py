@@ -90,7 +90,8 @@ def name_failing_losses():
             try:
                 losses[name] = self.distill_losses[name](**inputs)
             except RuntimeError as error:
-                if 'size' not in str(error) and 'shape' not in str(error):
+                is_shape = 'size' in str(error) or 'shape' in str(error)
+                if not is_shape or 'out of memory' in str(error):
                     raise
                 given = ', '.join(f'{key} {shapes(value)}' for key, value in inputs.items())
                 raise ValueError(

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmpretrain.models import BaseSelfSupervisor
 from torch import nn
 
 from ..class_numbers import (
@@ -47,6 +48,8 @@ class ClassCheckHook(Hook):
     def before_train(self, runner) -> None:
         """Compare training data, validation data and teacher."""
         model = self.begin(runner)
+        # A head that is trained from here on need not be for the classes of what was loaded.
+        self.recorded = None
         found = list(class_numbers(runner.train_dataloader.dataset, 'train_dataloader.dataset'))
         if runner.val_loop is not None:
             found += class_numbers(runner.val_dataloader.dataset, 'val_dataloader.dataset')
@@ -68,7 +71,7 @@ class ClassCheckHook(Hook):
             return
         loader = getattr(runner, f'{split}_dataloader')
         found = list(class_numbers(loader.dataset, f'{split}_dataloader.dataset'))
-        if self.recorded:
+        if self.recorded and self.count in (None, len(self.recorded)):
             found.append(ClassNumbers('the checkpoint', number(self.recorded), is_teacher=True))
         self.warn(runner, check_class_numbers(found))
         self.checked.add(split)
@@ -76,7 +79,8 @@ class ClassCheckHook(Hook):
     def begin(self, runner) -> nn.Module:
         """Count the classes of the model, and return it."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        counts = [num_classes(network) for network in networks_of(model)]
+        classifiers = [n for n in networks_of(model) if not isinstance(n, BaseSelfSupervisor)]
+        counts = [num_classes(network) for network in classifiers]
         self.count = min((count for count in counts if count), default=None)
         return model
 

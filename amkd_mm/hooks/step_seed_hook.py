@@ -68,14 +68,17 @@ class StepSeedHook(Hook):
 
     def before_train_epoch(self, runner) -> None:
         """Seed what the data of the epoch is made with."""
-        where = (runner.seed, runner.epoch, get_rank())
-        seed_everything(DATA, *where)
+        seed_everything(DATA, runner.seed, runner.iter, get_rank())
         if self._workers is not None:
-            self._workers.seed.fill_(number_of(WORKER, *where))
+            self._workers.seed.fill_(number_of(WORKER, runner.seed, runner.epoch, get_rank()))
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Seed the step, as all processes do."""
         seed_everything(MODEL, runner.seed, runner.iter)
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """Seed the next batch, which the processes make of different images."""
+        seed_everything(DATA, runner.seed, runner.iter + 1, get_rank())
 
 
 class WorkerSeeds:

@@ -80,6 +80,15 @@ def test_limit(num_classes, accuracy, warns):
     assert len(found) == warns
 
 
+def test_labels_without_a_dimension_count():
+    check = ChanceCheck()
+    samples = [DataSample() for _ in range(4)]
+    for index, sample in enumerate(samples):
+        sample.set_field(torch.tensor(index % 2), 'gt_label', dtype=torch.Tensor)
+    check.update(torch.tensor([[1.0, 0.0]] * 4), samples)
+    assert (check.correct, check.total) == (2, 4)
+
+
 def test_a_teacher_that_only_begins_badly():
     check = ChanceCheck()
     assert not warnings_after(check, 3, 10, 0)

@@ -325,3 +325,17 @@ def test_a_loss_of_other_widths_is_named():
         ValueError, match=r'distill_losses.loss_l2 fails on s_feature a tensor of shape'
     ):
         model.loss(images, samples)
+
+
+def test_memory_that_runs_out_is_not_taken_for_other_widths(monkeypatch):
+    config = deepcopy(DISTILLER)
+    model = build(config)
+    text = 'CUDA out of memory. If reserved memory is large try setting max_split_size_mb'
+
+    def forward(self, *args, **kwargs):
+        raise RuntimeError(text)
+
+    monkeypatch.setattr(type(model.distiller.distill_losses['loss_kl']), 'forward', forward)
+    images, samples = torch.zeros(2, 3, 8, 8), [DataSample().set_gt_label(0)] * 2
+    with pytest.raises(RuntimeError, match='^CUDA out of memory'):
+        model.loss(images, samples)

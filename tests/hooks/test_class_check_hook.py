@@ -1,6 +1,7 @@
 """A class number means the same class to data, teacher, student and exported model."""
 
 import logging
+import types
 from pathlib import Path
 
 import amkd_mm  # noqa: F401
@@ -16,6 +17,8 @@ from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from mmrazor.utils import register_all_modules
+
+from amkd_mm.hooks.class_check_hook import ClassCheckHook
 
 FLOWERS = ['daisy', 'rose', 'tulip']
 KD = Config.fromfile(Path(__file__).resolve().parents[2] / 'configs/_base_/distillers/kd.py').model
@@ -299,3 +302,32 @@ def test_every_runner_checks_once(train, folders, tmp_path):
     config = dict(model=network(), work_dir=str(tmp_path), default_scope='mmpretrain')
     runner = Runner(**config, experiment_name=f'once_{tmp_path.name}')
     assert sum(isinstance(hook, ClassCheckHook) for hook in runner.hooks) == 1
+
+
+def test_what_was_loaded_says_nothing_of_a_head_trained_since(train, folders, tmp_path):
+    """Fine-tuning from a checkpoint of the same names in another order, or of others."""
+    data = folders('train', FLOWERS, classes=FLOWERS)
+    weights = MODELS.build(network()).state_dict()
+    path = tmp_path / 'start.pth'
+    torch.save(dict(meta=dict(dataset_meta=dict(classes=FLOWERS[::-1])), state_dict=weights), path)
+    train(data, val=data, model=network(), load_from=str(path))
+
+
+def test_self_supervised_networks_have_no_classes():
+    backbone = dict(type='ResNet', depth=18)
+    model = MODELS.build(
+        dict(
+            _scope_='mmpretrain',
+            type='MoCo',
+            queue_len=8,
+            feat_dim=4,
+            backbone=backbone,
+            neck=dict(type='MoCoV2Neck', in_channels=512, hid_channels=8, out_channels=4),
+            head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss')),
+        )
+    )
+    hook = ClassCheckHook()
+    hook.begin(types.SimpleNamespace(model=model))
+    assert hook.count is None
+    hook.begin(types.SimpleNamespace(model=MODELS.build(network(7))))
+    assert hook.count == 7

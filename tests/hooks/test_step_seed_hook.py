@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 import amkd_mm  # noqa: F401
+from amkd_mm.hooks import step_seed_hook
 
 
 class Network(BaseModel):
@@ -135,3 +136,15 @@ def test_no_epoch_repeats_the_augmentation_of_another(tmp_path, workers, persist
     assert not torch.equal(sums[0], sums[1])
     assert not torch.equal(sums[1], sums[2])
     assert not torch.equal(epochs[0].sum(0), epochs[1].sum(0))
+
+
+def test_processes_augment_by_numbers_of_their_own(tmp_path, monkeypatch):
+    """All batches of them, and not the first of an epoch alone; their steps draw the same."""
+    seen = {}
+    for rank in (0, 1):
+        # Of another process the hook knows the rank alone, so that both see the same images.
+        monkeypatch.setattr(step_seed_hook, 'get_rank', lambda rank=rank: rank)
+        seen[rank] = train(tmp_path / str(rank), 0, False, True).model.seen
+    pairs = list(zip(seen[0], seen[1], strict=True))
+    assert len(pairs) == EPOCHS * BATCHES
+    assert not any(torch.equal(first, second) for first, second in pairs)

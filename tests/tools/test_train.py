@@ -312,6 +312,16 @@ def test_a_training_that_does_nothing_is_refused(folder, tools, monkeypatch, opt
     assert not list((folder / 'nothing').glob('*.pth'))
 
 
+def test_an_infinite_sampler_fills_batches_from_few_images(folder, tools, monkeypatch):
+    command = ['train.py', 'config.py', '--work-dir', 'infinite', '--cfg-options']
+    command += ['train_dataloader.batch_size=64', 'train_dataloader.drop_last=True']
+    command += ['train_dataloader.sampler.type=InfiniteSampler', 'train_cfg.by_epoch=False']
+    command += ['train_cfg.max_iters=2', 'train_cfg.val_interval=2', 'train_cfg.max_epochs=None']
+    command += ['default_hooks.checkpoint.by_epoch=False']
+    call(tools['train'], folder, monkeypatch, *command)
+    assert last_checkpoint(folder / 'infinite')['meta']['iter'] == 2
+
+
 def test_a_damaged_file_is_refused_by_its_hash(folder, tools, monkeypatch, capsys):
     (folder / 'start-01234567.pth').write_bytes(b'weights')
     command = ['train.py', 'config.py', '--cfg-options', 'load_from=start-01234567.pth']

@@ -211,7 +211,9 @@ def compared_name(args):
     for ours, other in files:
         ours, other = Path(ours).stem.split('_'), Path(other).stem.split('_')
         if ours != other:
-            own = '_'.join(word for word in other if word not in ours) or '_'.join(other)
+            own = '_'.join(word for word in other if word not in ours)
+            # The number of an epoch says nothing alone.
+            own = '_'.join(other) if own.isdigit() else own or '_'.join(other)
             return f'{COMPARED} ({short_name(own, 24)})'
     return COMPARED
 
