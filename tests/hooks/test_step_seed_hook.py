@@ -144,7 +144,7 @@ def test_processes_augment_by_numbers_of_their_own(tmp_path, monkeypatch):
     for rank in (0, 1):
         # Of another process the hook knows the rank alone, so that both see the same images.
         monkeypatch.setattr(step_seed_hook, 'get_rank', lambda rank=rank: rank)
-        seen[rank] = train(tmp_path / str(rank), 0, False, True).model.seen
+        seen[rank] = train(tmp_path / str(rank), 0, False, True).seen
     pairs = list(zip(seen[0], seen[1], strict=True))
     assert len(pairs) == EPOCHS * BATCHES
     assert not any(torch.equal(first, second) for first, second in pairs)
