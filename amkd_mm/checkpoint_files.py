@@ -14,6 +14,8 @@ from .file_hash import check_hash
 
 # How MMEngine's CheckpointHook names what it saves.
 NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
+# How a pickle begins.
+PICKLE = b'\x80'
 
 
 def exists(path: str) -> bool:
@@ -60,9 +62,16 @@ def cause_of(path: str, error: Exception) -> str:
 
 
 def is_whole(path: str | Path) -> bool:
-    """Whether a local file is a complete zip archive, as PyTorch writes them, of intact parts."""
+    """Whether a local file is a complete zip archive, as PyTorch writes them, of intact parts.
+
+    The pickles that PyTorch wrote before 1.6 are taken for whole.
+    """
+    path = Path(path).expanduser()
     try:
-        with zipfile.ZipFile(Path(path).expanduser()) as archive:
+        with path.open('rb') as file:
+            if file.read(1) == PICKLE:
+                return True
+        with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, EOFError):
         return False
@@ -72,13 +81,16 @@ def newest_whole(work_dir: str | Path) -> str | None:
     """The newest checkpoint of a training that is not damaged.
 
     MMEngine believes the path in ``last_checkpoint``, which is wrong once the folder has moved and
-    may name a file that a full disk or a kill left incomplete.
+    may name a file that a full disk or a kill left incomplete. Where it leads to another folder, as
+    by ``CheckpointHook(out_dir=...)``, the file in the work folder goes before. What is no local
+    file, such as a folder that DeepSpeed wrote, is not judged.
 
     Args:
         work_dir (str | Path): The training's work folder.
 
     Returns:
-        str | None: Its path; None if there was never a checkpoint in the folder.
+        str | None: Its path or URL; None if there is none in the folder, and none elsewhere that
+        ``last_checkpoint`` names.
 
     Raises:
         ValueError: If there are checkpoints, and all of them are damaged.
@@ -86,33 +98,35 @@ def newest_whole(work_dir: str | Path) -> str | None:
     work_dir = Path(work_dir)
     damaged = []
     for path in candidates(work_dir):
-        if is_whole(path):
+        if '://' in path or osp.isdir(path) or is_whole(path):
             if damaged:
                 print_log(
-                    f'{", ".join(damaged)} in {work_dir} cannot be read: the training goes on '
-                    f'from the newest whole checkpoint, {path.name}',
+                    f'{", ".join(damaged)} cannot be read: the training goes on from the newest '
+                    f'whole checkpoint, {path}',
                     logger='current',
                     level=logging.WARNING,
                 )
-            return str(path)
-        damaged.append(path.name)
+            return path
+        damaged.append(path)
     if damaged:
         raise ValueError(
-            f'no checkpoint in {work_dir} can be read: {", ".join(damaged)} are empty, damaged or '
+            f'no checkpoint of {work_dir} can be read: {", ".join(damaged)} are empty, damaged or '
             'were not written to their end; remove them to begin anew'
         )
+    print_log(f'There is no checkpoint in {work_dir} to resume from', logger='current')
     return None
 
 
-def candidates(work_dir: Path) -> list[Path]:
-    """Checkpoints in a work folder: what ``last_checkpoint`` names, then the newest first."""
+def candidates(work_dir: Path) -> list[str]:
+    """Checkpoints of a work folder: what ``last_checkpoint`` names, then the newest first."""
     note = work_dir / 'last_checkpoint'
     text = note.read_text(encoding='utf-8', errors='replace').strip() if note.is_file() else ''
-    # By name: the folder may have been moved.
-    noted = [work_dir / Path(text).name] if text else []
+    # By name first: the folder may have been moved, or copied.
+    noted = [str(work_dir / Path(text).name), text] if text else []
     others = [path for path in work_dir.glob('*.pth') if NUMBERED.fullmatch(path.name)]
     others.sort(key=lambda path: int(NUMBERED.fullmatch(path.name)[1]), reverse=True)
-    return [path for path in dict.fromkeys([*noted, *others]) if path.is_file()]
+    found = dict.fromkeys([*noted, *map(str, others)])
+    return [path for path in found if '://' in path or osp.exists(path)]
 
 
 def named_checkpoints(cfg: dict) -> Iterator[tuple[str, str]]:

@@ -11,10 +11,10 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 STUDENT, TEACHER = 'architecture.', 'teacher.'
-# The least share of a backbone's weights, the model's and the file's, that must find a place: some
-# learn with a token or the like that others do not have. Of networks without a backbone, by name,
-# it is not known what their head is.
-BACKBONE, ANY = 0.9, 0.5
+# The least share of a backbone's weights, the model's and the file's, that must find a place. In a
+# distillation it is the same network, but for a token or the like that some are trained with. Alone
+# a network may begin with whatever fits of another, as in MMEngine, if anything does.
+DISTILLED, ALONE = 0.9, 0.1
 # How many keys a message lists.
 SHOWN = 3
 
@@ -47,7 +47,7 @@ def has_teacher(model: nn.Module) -> bool:
 
 def holds(weights: Mapping[str, Tensor], network: nn.Module) -> bool:
     """Whether weights are all that such a network has, or there are none."""
-    return not weights or fitting(weights, network) == len(weights) == len(network.state_dict())
+    return not weights or fitting(weights, network) == len(weights) == len(own_weights(network))
 
 
 def has_part(weights: Iterable[str], prefix: str) -> bool:
@@ -100,9 +100,23 @@ def without_wrapper(weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     return weights
 
 
+def own_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and saved buffers of a model by the names of its modules.
+
+    ``state_dict`` of MMPretrain's ``TimmClassifier`` and ``HuggingFaceClassifier`` has other names,
+    unless they are within another model.
+    """
+    found = dict(model.named_parameters())
+    for place, module in model.named_modules():
+        for name, buffer in module.named_buffers(recurse=False):
+            if name not in module._non_persistent_buffers_set:
+                found[f'{place}.{name}'.lstrip('.')] = buffer
+    return found
+
+
 def fitting(weights: Mapping[str, Tensor], model: nn.Module) -> int:
-    """How many weights a model has by the same name and of the same shape."""
-    own = model.state_dict()
+    """How many weights a model has by the same name, either of its two, and of the same shape."""
+    own = {**model.state_dict(), **own_weights(model)}
     return sum(name in own and own[name].shape == shape(value) for name, value in weights.items())
 
 
@@ -133,10 +147,10 @@ def moved(weights: Mapping[str, Tensor], prefix: str, to: str) -> dict[str, Tens
 def check_fit(
     chosen: Chosen, model: nn.Module, failed: set[str], unexpected: list[str]
 ) -> str | None:
-    """Judge a load by what became of it: the backbone must fit, where there is one.
+    """Judge a load by what became of it.
 
-    A head may be for another number of classes, and what was learned without labels may come
-    without a head.
+    The backbone of a student must fit, where it has one; of a network alone, a part. A head may be
+    for another number of classes, and what was learned without labels may come without a head.
 
     Args:
         chosen (Chosen): What was loaded.
@@ -150,11 +164,12 @@ def check_fit(
     Raises:
         ValueError: If the weights are not those of such a network; names both sides.
     """
-    expected = [name for name in model.state_dict() if name.startswith(chosen.within)]
+    expected = [name for name in own_weights(model) if name.startswith(chosen.within)]
     failed = [name for name in expected if name in failed]
     network = chosen.within or (STUDENT if is_algorithm(model) else '')
     backbone = f'{network}backbone.'
-    judged, least = (backbone, BACKBONE) if has_part(expected, backbone) else (network, ANY)
+    judged = backbone if has_part(expected, backbone) else network
+    least = DISTILLED if network else ALONE
     ours, lost, foreign = (
         sum(name.startswith(judged) for name in names) for names in (expected, failed, unexpected)
     )
@@ -166,7 +181,7 @@ def check_fit(
         raise ValueError(
             f'the checkpoint does not fit {title(model, network)}: of its {len(own)} weights, '
             f'{listed(own)}, {len(kept)} are in the file, which has {len(found)}, '
-            f'{listed(found)}{hint(chosen, model)}'
+            f'{listed(found)}{hint(chosen, model, len(kept))}'
         )
     if not failed and not unexpected:
         return None
@@ -187,14 +202,19 @@ def title(model: nn.Module, part: str) -> str:
     return f'the model ({type(model).__name__})'
 
 
-def hint(chosen: Chosen, model: nn.Module) -> str:
-    """What else the weights may be."""
+def hint(chosen: Chosen, model: nn.Module, kept: int) -> str:
+    """What else the weights may be, or how a part of them can be taken."""
     plain = moved(chosen.weights, chosen.within, '')
     if has_teacher(model) and holds(plain, model.teacher):
         return '. They are of the teacher: give their file as `model.teacher_ckpt`'
     for part in dict.fromkeys(name.partition('.')[0] for name in plain):
         if holds(moved(plain, f'{part}.', ''), model):
             return f". Its weights below '{part}.' fit: set `prefix='{part}.'` in the `init_cfg`"
+    if kept and is_algorithm(model):
+        return (
+            ". To begin with what fits of another network, set `init_cfg=dict(type='Pretrained', "
+            'checkpoint=...)` in `model.architecture`'
+        )
     return ''
 
 

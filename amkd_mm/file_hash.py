@@ -10,7 +10,8 @@ from pathlib import Path
 # Hexadecimal digits in a name, as `publish_model.py` of MMPretrain has them and `check_hash` of
 # `torch.hub` looks for.
 DIGITS = 8
-SUFFIX = re.compile(rf'-([0-9a-f]{{{DIGITS}}})\.pth$')
+# Not digits alone, which are a date more often than a hash.
+SUFFIX = re.compile(rf'-(?=[0-9]*[a-f])([0-9a-f]{{{DIGITS}}})\.pth$')
 
 
 def sha256(path: str | Path) -> str:
@@ -25,13 +26,13 @@ def sha256(path: str | Path) -> str:
 def name_by_hash(path: str | Path) -> Path:
     """Rename ``student.pth`` to ``student-<8 digits>.pth``; returns the new path."""
     path = Path(path)
-    return path.rename(path.with_name(f'{path.stem}-{sha256(path)[:DIGITS]}{path.suffix}'))
+    return path.replace(path.with_name(f'{path.stem}-{sha256(path)[:DIGITS]}{path.suffix}'))
 
 
 def check_hash(path: str | Path) -> None:
     """Raise ``ValueError`` if a local file is not what the hash in its name says.
 
-    A name without one says nothing.
+    A name without one says nothing, nor does one of eight digits without a letter, as dates are.
     """
     named = SUFFIX.search(str(path))
     path = Path(path).expanduser()

@@ -84,8 +84,30 @@ def test_a_damaged_checkpoint_is_passed_over(damage, folder):
 def test_nothing_but_damaged_checkpoints(damage, folder):
     for path in folder.glob('*.pth'):
         damage(path)
-    with pytest.raises(ValueError, match='epoch_10.pth, epoch_9.pth, epoch_2.pth are empty, dama'):
+    with pytest.raises(
+        ValueError, match=r'epoch_10.pth, \S+epoch_9.pth, \S+epoch_2.pth are empty, dama'
+    ):
         newest_whole(folder)
+
+
+def test_checkpoints_in_a_folder_of_their_own(folder, tmp_path):
+    """As of `CheckpointHook(out_dir=...)`, whose path is in the work folder's note."""
+    work_dir = tmp_path / 'work_dir'
+    work_dir.mkdir()
+    path = str(folder / 'epoch_10.pth')
+    (work_dir / 'last_checkpoint').write_text(path)
+    assert newest_whole(work_dir) == path
+    for written in ('s3://bucket/epoch_3.pth', str(folder)):
+        (work_dir / 'last_checkpoint').write_text(written)
+        assert newest_whole(work_dir) == written
+
+
+def test_the_format_before_zip_archives(tmp_path):
+    path = tmp_path / 'epoch_1.pth'
+    torch.save(dict(state_dict={}), path, _use_new_zipfile_serialization=False)
+    assert newest_whole(tmp_path) == str(path)
+    path.write_bytes(bytes(100))
+    assert not is_whole(path)
 
 
 def test_no_checkpoint(tmp_path):

@@ -204,14 +204,59 @@ def test_a_classifier_like_the_teacher_takes_the_teacher(save, tmp_path):
 
 
 @pytest.mark.parametrize('name', FILES)
-def test_another_network_is_refused(name, save, tmp_path):
+def test_another_student_is_refused(name, save, tmp_path):
     """Of a shallower or deeper network of the family most names and shapes are alike."""
-    with pytest.raises(ValueError, match='does not fit the model'):
-        loaded(classifier(20), save(name), tmp_path)
     with pytest.raises(ValueError, match='does not fit the student') as error:
         loaded(distillation(student=20, teacher=26), save(name), tmp_path)
     count = len(random_weights(classifier(20), seed=0))
     assert f'of its {count} weights, [backbone.conv1.weight,' in str(error.value)
+
+
+def test_another_network_alone_begins_with_what_fits(save, tmp_path):
+    """A shallower one's layers are a beginning, as in MMEngine; nothing is none."""
+    model, log = loaded(classifier(20), save('teacher'), tmp_path)
+    found = model.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in TEACHER.items())
+    assert f'{len(TEACHER)} of the {len(found)} weights of the model' in log
+    other = dict(
+        _scope_='mmpretrain',
+        type='ImageClassifier',
+        backbone=dict(type='LeNet5', num_classes=4),
+        head=dict(type='ClsHead'),
+    )
+    with pytest.raises(ValueError, match='does not fit the model'):
+        loaded(other, save('teacher'), tmp_path)
+
+
+def timm_classifier(name='resnet10t'):
+    return dict(_scope_='mmpretrain', type='TimmClassifier', model_name=name, num_classes=4)
+
+
+def test_a_distillation_by_a_network_of_timm_loads_all_of_it(tmp_path):
+    """MMPretrain gives such a network other names alone than within a model."""
+    pytest.importorskip('timm')
+    connectors = dict(embedding=dict(type='TorchNNConnector', module_name='Linear'))
+    connectors['embedding']['module_args'] = dict(in_features=64, out_features=512)
+    distiller = dict(type='ConfigurableDistiller', connectors=connectors)
+    model = dict(distillation(), teacher=timm_classifier(), distiller=distiller)
+    weights = random_weights(model, seed=6)
+    torch.save(weights, tmp_path / 'all.pth')
+    found, log = loaded(model, str(tmp_path / 'all.pth'), tmp_path)
+    assert_weights(found, weights)
+    assert 'Checkpoint:' not in log
+    assert any(name.startswith('distiller.') for name in weights)
+
+
+def test_a_network_of_timm_alone(tmp_path):
+    pytest.importorskip('timm')
+    weights = random_weights(timm_classifier(), seed=7)
+    torch.save(weights, tmp_path / 'right.pth')
+    found, log = loaded(timm_classifier(), str(tmp_path / 'right.pth'), tmp_path)
+    assert_weights(found, weights)
+    assert 'Checkpoint:' not in log
+    torch.save({f'net.{name}': value for name, value in weights.items()}, tmp_path / 'wrong.pth')
+    with pytest.raises(ValueError, match='does not fit the model'):
+        loaded(timm_classifier(), str(tmp_path / 'wrong.pth'), tmp_path)
 
 
 def test_a_head_of_other_classes_stays_out(save, tmp_path):

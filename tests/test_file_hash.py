@@ -31,3 +31,17 @@ def test_other_names_say_nothing(tmp_path, name):
 def test_what_is_not_here_is_left_to_others(tmp_path):
     check_hash('https://example.org/resnet-12345678.pth')
     check_hash(tmp_path / 'none-12345678.pth')
+
+
+def test_a_date_is_no_hash(tmp_path):
+    path = tmp_path / 'teacher-20240115.pth'
+    path.write_bytes(b'weights')
+    check_hash(path)
+
+
+def test_a_second_export_replaces_the_first(tmp_path):
+    for _ in range(2):
+        path = tmp_path / 'student.pth'
+        path.write_bytes(b'weights')
+        named = name_by_hash(path)
+    assert [found.name for found in tmp_path.iterdir()] == [named.name]

@@ -5,6 +5,7 @@ import logging
 import os
 import os.path as osp
 import sys
+from collections.abc import Sized
 
 # Once, and not by each process of a distributed training.
 if __name__ == '__main__' and not {'RANK', 'SLURM_PROCID'} & os.environ.keys():
@@ -198,7 +199,7 @@ class RefuseToDoNothing(Hook):
         if runner.val_loop is not None:
             loaders.append(('val', runner.val_loop.dataloader))
         for name, loader in loaders:
-            if len(loader) == 0:
+            if isinstance(loader.dataset, Sized) and len(loader) == 0:
                 raise ValueError(
                     f'{name}_dataloader gives no batch: it has {len(loader.dataset)} images, '
                     f'batch_size={loader.batch_size} and drop_last={loader.drop_last}: set '

@@ -17,9 +17,10 @@ def name_arguments():
     from mmengine.registry import Registry
 
     upstream_build = Registry.build
-    if upstream_build.__module__ == __name__:
+    if getattr(upstream_build, 'names_arguments', False):
         return
 
+    @wraps(upstream_build)
     def build(self, cfg, *args, **kwargs):
         try:
             return upstream_build(self, cfg, *args, **kwargs)
@@ -31,6 +32,8 @@ def name_arguments():
                 raise
             raise explained.with_traceback(error.__traceback__) from None
 
+    # Copied by those who wrap it in turn.
+    build.names_arguments = True
     Registry.build = build
 
 

@@ -1,7 +1,6 @@
 """Data sets of images: subsets, several put together, and images that cannot be used."""
 
 from collections import Counter
-from functools import wraps
 
 import torch
 from mmcv.transforms import LoadImageFromFile
@@ -86,21 +85,18 @@ def name_images_of_other_sizes():
 
     MMEngine 0.10.7, by ``collate_fn=dict(type='default_collate')``.
     """
-    if FUNCTIONS.get('default_collate').__module__ == __name__:
-        return
+    FUNCTIONS.register_module(name='default_collate', module=_collate, force=True)
 
-    @wraps(default_collate)
-    def collate(data_batch):
-        try:
-            return default_collate(data_batch)
-        except RuntimeError as error:
-            text = _other_sizes(data_batch)
-            if text is None:
-                raise
-            raise ValueError(text) from error
 
-    collate.__module__ = __name__
-    FUNCTIONS.register_module(name='default_collate', module=collate, force=True)
+def _collate(data_batch):
+    """MMEngine's ``default_collate``; found by its name, as workers that are spawned need it."""
+    try:
+        return default_collate(data_batch)
+    except RuntimeError as error:
+        text = _other_sizes(data_batch)
+        if text is None:
+            raise
+        raise ValueError(text) from error
 
 
 def _other_sizes(data_batch):

@@ -11,7 +11,15 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner, _flexible_runner, checkpoint, runner
 
 from ..checkpoint_files import newest_whole
-from ..checkpoint_fit import STUDENT, TEACHER, check_fit, choose, has_teacher, is_algorithm
+from ..checkpoint_fit import (
+    STUDENT,
+    TEACHER,
+    check_fit,
+    choose,
+    has_teacher,
+    is_algorithm,
+    own_weights,
+)
 from ..weight_checks import check_weights
 
 
@@ -44,8 +52,8 @@ def load_what_fits():
         check_weights(chosen.weights, model.state_dict(), 'the checkpoint')
         before = {
             name: value.clone()
-            for name, value in model.state_dict().items()
-            if name in chosen.weights and differs(value, chosen.weights[name])
+            for name, value in own_weights(model).items()
+            if has_another_shape(chosen.weights, name, value)
         }
         found = []
         handle = model.register_load_state_dict_post_hook(lambda _, keys: found.append(keys))
@@ -55,7 +63,7 @@ def load_what_fits():
         finally:
             handle.remove()
         (keys,) = found
-        after = model.state_dict()
+        after = own_weights(model)
         # A backbone may have resized what has another shape, such as position embeddings.
         failed = {name for name, value in before.items() if torch.equal(value, after[name])}
         failed.update(keys.missing_keys)
@@ -84,15 +92,19 @@ QUIET.addHandler(logging.NullHandler())
 QUIET.propagate = False
 
 
-def differs(value, other) -> bool:
-    """Whether something is no tensor of the shape of ``value``."""
-    return getattr(other, 'shape', None) != value.shape
+def has_another_shape(weights, name, value) -> bool:
+    """Whether weights have something of this name that is no tensor of the shape of ``value``."""
+    # The second is how MMPretrain saves networks of timm and Hugging Face.
+    for written in (name, name.replace('model.', '', 1)):
+        if written in weights:
+            return getattr(weights[written], 'shape', None) != value.shape
+    return False
 
 
 def teacher_of(model) -> dict:
     """Copies of the weights that an algorithm's teacher got from a checkpoint of its own."""
     if is_algorithm(model) and has_teacher(model) and getattr(model.teacher, '_is_init', False):
-        return {name: value.clone() for name, value in model.teacher.state_dict().items()}
+        return {name: value.clone() for name, value in own_weights(model.teacher).items()}
     return {}
 
 

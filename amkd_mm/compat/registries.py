@@ -1,6 +1,7 @@
 """Classes are found by the package that asks for them."""
 
 from collections.abc import Mapping
+from functools import wraps
 
 from mmengine.registry import Registry
 
@@ -20,9 +21,10 @@ def look_up_own_classes():
     classes where the default scope has none of that name.
     """
     upstream_build = Registry.build
-    if upstream_build.__module__ == __name__:
+    if getattr(upstream_build, 'looks_up_own_classes', False):
         return
 
+    @wraps(upstream_build)
     def build(self, cfg, *args, **kwargs):
         name = cfg.get('type') if isinstance(cfg, Mapping) else None
         if isinstance(name, str) and '.' not in name and not cfg.get('_scope_'):
@@ -34,4 +36,6 @@ def look_up_own_classes():
                 cfg['type'] = own
         return upstream_build(self, cfg, *args, **kwargs)
 
+    # Copied by those who wrap it in turn.
+    build.looks_up_own_classes = True
     Registry.build = build

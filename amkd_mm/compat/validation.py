@@ -4,6 +4,7 @@ import torch
 from mmengine.evaluator import DumpResults
 from mmengine.logging import print_log
 from mmengine.runner import autocast
+from mmengine.runner.loops import _parse_losses
 
 
 def apply():
@@ -51,9 +52,13 @@ def _run(loop, finish):
     loop.runner.call_hook('before_val')
     loop.runner.call_hook('before_val_epoch')
     loop.runner.model.eval()
+    loop.val_loss.clear()
     for idx, data_batch in enumerate(loop.dataloader):
         loop.run_iter(idx, data_batch)
-    metrics = finish(loop.evaluator.evaluate(len(loop.dataloader.dataset)))
+    metrics = loop.evaluator.evaluate(len(loop.dataloader.dataset))
+    if loop.val_loss:
+        metrics.update(_parse_losses(loop.val_loss, 'val'))
+    metrics = finish(metrics)
     loop.runner.call_hook('after_val_epoch', metrics=metrics)
     loop.runner.call_hook('after_val')
     return metrics

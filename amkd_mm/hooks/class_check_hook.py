@@ -79,9 +79,10 @@ class ClassCheckHook(Hook):
     def begin(self, runner) -> nn.Module:
         """Count the classes of the model, and return it."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        classifiers = [n for n in networks_of(model) if not isinstance(n, BaseSelfSupervisor)]
-        counts = [num_classes(network) for network in classifiers]
-        self.count = min((count for count in counts if count), default=None)
+        student = student_of(model)
+        # Those learn without labels, and of their width nothing follows.
+        is_classifier = not isinstance(student, BaseSelfSupervisor)
+        self.count = num_classes(student) if is_classifier else None
         return model
 
     @master_only
@@ -111,11 +112,10 @@ class ClassCheckHook(Hook):
             check_labels(labels, self.count, reader)
 
 
-def networks_of(model: nn.Module) -> list[nn.Module]:
-    """The classifiers that a model consists of: student and teachers, or the model itself."""
+def student_of(model: nn.Module) -> nn.Module:
+    """The network that learns: the student of an algorithm, or the model itself."""
     students = [getattr(model, name, None) for name in ('student', 'architecture')]
-    student = next((network for network in students if isinstance(network, nn.Module)), model)
-    return [student, *teachers_of(model).values()]
+    return next((network for network in students if isinstance(network, nn.Module)), model)
 
 
 def teachers_of(model: nn.Module) -> dict[str, nn.Module]:

@@ -657,6 +657,8 @@ def test_distributions_named_unlike_their_package_are_found():
 
 def test_apply_again_changes_nothing():
     from mmengine.dataset import ConcatDataset
+    from mmengine.registry import FUNCTIONS, Registry
+    from mmengine.runner import runner as mmengine_runner
     from mmpretrain.engine import VisualizationHook
     from mmpretrain.models.backbones import LeNet5
     from mmrazor.engine import StopDistillHook
@@ -676,6 +678,10 @@ def test_apply_again_changes_nothing():
             ConcatDataset.full_init,
             StopDistillHook.before_train,
             VisualizationHook._draw_samples,
+            Registry.build,
+            mmengine_runner._load_checkpoint,
+            Runner.resume,
+            FUNCTIONS.get('default_collate'),
         )
 
     before = state()

@@ -1,7 +1,11 @@
 """An image that cannot be used is named."""
 
+import pickle
+from functools import partial
+
 import numpy as np
 import pytest
+from mmengine.registry import FUNCTIONS
 from mmengine.runner import Runner
 from PIL import Image
 
@@ -68,3 +72,9 @@ def test_images_of_one_size_are_collated(root):
 
     assert first['inputs'].shape == second['inputs'].shape == (4, 3, 8, 8)
     assert [int(image[0, 0, 0]) for image in first['inputs']] == [0, 10, 20, 30]
+
+
+def test_the_collate_function_reaches_spawned_workers():
+    """A spawned worker gets what ``Runner.build_dataloader`` makes of it as a pickle."""
+    collate = FUNCTIONS.get('default_collate')
+    assert pickle.loads(pickle.dumps(partial(collate))).func is collate
