@@ -15,6 +15,8 @@ STUDENT, TEACHER = 'architecture.', 'teacher.'
 # distillation it is the same network, but for a token or the like that some are trained with. Alone
 # a network may begin with whatever fits of another, as in MMEngine, if anything does.
 DISTILLED, ALONE = 0.9, 0.1
+# A network with this attribute is part of a distillation.
+MUST_FIT = '_must_fit'
 # How many keys a message lists.
 SHOWN = 3
 
@@ -164,19 +166,24 @@ def check_fit(
     Raises:
         ValueError: If the weights are not those of such a network; names both sides.
     """
-    expected = [name for name in own_weights(model) if name.startswith(chosen.within)]
+    # PyTorch fills in a missing counter of batch norm.
+    expected, unexpected, given = (
+        [name for name in names if not name.endswith('num_batches_tracked')]
+        for names in (own_weights(model), unexpected, chosen.weights)
+    )
+    expected = [name for name in expected if name.startswith(chosen.within)]
     failed = [name for name in expected if name in failed]
     network = chosen.within or (STUDENT if is_algorithm(model) else '')
     backbone = f'{network}backbone.'
     judged = backbone if has_part(expected, backbone) else network
-    least = DISTILLED if network else ALONE
+    least = DISTILLED if network or getattr(model, MUST_FIT, False) else ALONE
     ours, lost, foreign = (
         sum(name.startswith(judged) for name in names) for names in (expected, failed, unexpected)
     )
     if ours - lost < least * (ours + foreign):
         own, kept, found = (
             [name.removeprefix(network) for name in names if name.startswith(network)]
-            for names in (expected, set(expected) - set(failed), chosen.weights)
+            for names in (expected, set(expected) - set(failed), given)
         )
         raise ValueError(
             f'the checkpoint does not fit {title(model, network)}: of its {len(own)} weights, '

@@ -12,6 +12,7 @@ from mmengine.runner import Runner, _flexible_runner, checkpoint, runner
 
 from ..checkpoint_files import newest_whole
 from ..checkpoint_fit import (
+    MUST_FIT,
     STUDENT,
     TEACHER,
     check_fit,
@@ -26,6 +27,7 @@ from ..weight_checks import check_weights
 def apply():
     """Apply every repair of this file. Calling it again changes nothing."""
     load_what_fits()
+    insist_on_teachers()
     load_plain_weights()
     resume_training_states()
     resume_the_newest_whole_checkpoint()
@@ -67,7 +69,6 @@ def load_what_fits():
         # A backbone may have resized what has another shape, such as position embeddings.
         failed = {name for name, value in before.items() if torch.equal(value, after[name])}
         failed.update(keys.missing_keys)
-        failed = {name for name in failed if not name.endswith('num_batches_tracked')}
         warning = check_fit(chosen, model, failed, keys.unexpected_keys)
         if chosen.what:
             print_log(f'Checkpoint: {chosen.what}', logger='current')
@@ -84,6 +85,34 @@ def load_what_fits():
     # Its module is how a second call knows the repair.
     load_state_dict.__module__ = __name__
     checkpoint.load_state_dict = load_state_dict
+
+
+def insist_on_teachers():
+    """A distillation by a teacher whose checkpoint is of another network, and fits in part.
+
+    MMRazor 1.0.0 loads teachers as MMEngine loads any network.
+    """
+    from mmrazor.models.algorithms.distill.configurable import (
+        datafree_distillation,
+        single_teacher_distill,
+    )
+
+    for module in (datafree_distillation, single_teacher_distill):
+        if module.load_checkpoint.__module__ != __name__:
+            module.load_checkpoint = _insisting(module.load_checkpoint)
+
+
+def _insisting(upstream_load):
+    """A function that loads a checkpoint, and takes nothing for a part of it."""
+
+    def load_checkpoint(model, *args, **kwargs):
+        setattr(model, MUST_FIT, True)
+        try:
+            return upstream_load(model, *args, **kwargs)
+        finally:
+            delattr(model, MUST_FIT)
+
+    return load_checkpoint
 
 
 # MMEngine's own warning, of every name, is replaced by one of a line.
