@@ -84,9 +84,8 @@ def test_a_damaged_checkpoint_is_passed_over(damage, folder):
 def test_nothing_but_damaged_checkpoints(damage, folder):
     for path in folder.glob('*.pth'):
         damage(path)
-    with pytest.raises(
-        ValueError, match=r'epoch_10.pth, \S+epoch_9.pth, \S+epoch_2.pth are empty, dama'
-    ):
+    names = r'epoch_10.pth, \S+epoch_9.pth, \S+epoch_2.pth'
+    with pytest.raises(ValueError, match=f'{names} are empty, damaged'):
         newest_whole(folder)
 
 

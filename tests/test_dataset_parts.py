@@ -48,8 +48,8 @@ def test_a_data_set_that_holds_something_called_as_wrappers_call_it(attributes):
 
 def test_wrappers_within_wrappers():
     first, second = (Digits(split=split, pipeline=[]) for split in ('train', 'test'))
-    wrapped = ConcatDataset([RepeatDataset(first, 2), second])
+    wrapped = RepeatDataset(ConcatDataset([first, second]), 2)
     assert list(parts_of(Subset(wrapped, [0]), 'key')) == [
-        ('key.dataset.datasets.0.dataset', first),
-        ('key.dataset.datasets.1', second),
+        ('key.dataset.dataset.datasets.0', first),
+        ('key.dataset.dataset.datasets.1', second),
     ]
