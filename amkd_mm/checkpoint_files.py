@@ -113,7 +113,6 @@ def newest_whole(work_dir: str | Path) -> str | None:
             f'no checkpoint of {work_dir} can be read: {", ".join(damaged)} are empty, damaged or '
             'were not written to their end; remove them to begin anew'
         )
-    print_log(f'There is no checkpoint in {work_dir} to resume from', logger='current')
     return None
 
 

@@ -212,10 +212,11 @@ def title(model: nn.Module, part: str) -> str:
 def hint(chosen: Chosen, model: nn.Module, kept: int) -> str:
     """What else the weights may be, or how a part of them can be taken."""
     plain = moved(chosen.weights, chosen.within, '')
-    if has_teacher(model) and holds(plain, model.teacher):
+    if plain and has_teacher(model) and holds(plain, model.teacher):
         return '. They are of the teacher: give their file as `model.teacher_ckpt`'
     for part in dict.fromkeys(name.partition('.')[0] for name in plain):
-        if holds(moved(plain, f'{part}.', ''), model):
+        part_weights = moved(plain, f'{part}.', '')
+        if part_weights and holds(part_weights, model):
             return f". Its weights below '{part}.' fit: set `prefix='{part}.'` in the `init_cfg`"
     if kept and is_algorithm(model):
         return (

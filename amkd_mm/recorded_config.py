@@ -7,6 +7,7 @@ that parser overflows the stack of the process on expressions that are nested de
 import ast
 import io
 import keyword
+import sys
 import tokenize
 from numbers import Real
 
@@ -103,7 +104,7 @@ def check_normalization(settings: dict, key: str) -> None:
 
     Args:
         settings (dict): Of ``ClsDataPreprocessor`` or ``ImgDataPreprocessor``, others pass:
-            ``mean`` and ``std``, one number or one of each of three channels, in units of pixels.
+            ``mean`` and ``std``, one number or one of each channel, in units of pixels.
         key (str): Where the settings come from, for the message.
     """
     kind = settings.get('type', 'ClsDataPreprocessor')
@@ -116,12 +117,15 @@ def check_normalization(settings: dict, key: str) -> None:
         if values is None:
             continue
         values = [values] if is_number(values) else values
-        valid = isinstance(values, (list, tuple)) and len(values) in (1, 3)
+        # That of MMEngine takes 1 or 3, that of MMPretrain as many as the images have channels.
+        counts = (1, 3) if str(kind).endswith('ImgDataPreprocessor') else range(1, sys.maxsize)
+        valid = isinstance(values, (list, tuple)) and len(values) in counts
         # A NaN fails the comparison, too.
         low, sign = (0, '> 0') if name == 'std' else (-np.inf, '')
         if not valid or not all(is_number(value) and low < value < np.inf for value in values):
             raise ValueError(
-                f'{key}: `{name}` is {values!r}, but must be a list of 1 or 3 finite numbers {sign}'
+                f'{key}: `{name}` is {values!r}, but must be a list of finite numbers {sign}, one '
+                'for each channel or for all'
             )
 
 

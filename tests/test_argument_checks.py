@@ -148,7 +148,7 @@ def amkd(mapping=None, loss=None, **model):
         (dict(loss=dict(loss_weight=NAN)), 'distill_losses.loss_kl.loss_weight must be finite'),
         (
             dict(data_preprocessor=dict(mean=[0.0], std=[0.0])),
-            r'data_preprocessor: `std` is \[0.0\], but must be a list of 1 or 3 finite numbers > 0',
+            r'data_preprocessor: `std` is \[0.0\], but must be a list of finite numbers > 0',
         ),
     ],
 )

@@ -42,6 +42,7 @@ from amkd_mm.benchmarking import (
 from amkd_mm.benchmarking.progress import Progress
 from amkd_mm.benchmarking.running import Job, train_all
 from amkd_mm.benchmarking.settings import check_logs, checkpoints_read, digest, is_written
+from amkd_mm.checkpoint_files import newest_whole
 from amkd_mm.config_names import config_argument
 from amkd_mm.folder_lock import NAME, lock
 
@@ -49,10 +50,21 @@ TOOLS = Path(__file__).resolve().parent
 CONFIGS = TOOLS.parent / 'configs'
 
 
+def checkpoint_to_resume(folder):
+    """The newest whole checkpoint of a run; None if it has to begin anew."""
+    try:
+        return newest_whole(folder)
+    except ValueError as error:
+        print(f'{error}: it begins anew', flush=True)
+        return None
+
+
 def command_of(args, job, slot):
     """Command line and environment variables of a job in one of the parallel slots."""
     options = ['--cfg-options', *job.options, f'randomness.seed={job.seed}']
-    options = ['--resume', *options]
+    checkpoint = checkpoint_to_resume(job.folder)
+    if checkpoint is not None:
+        options = ['--resume', checkpoint, *options]
     config, folder = str(job.config), str(job.folder)
     # The scripts start `python`, which has to be this one.
     env = dict(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']]))

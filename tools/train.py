@@ -156,6 +156,8 @@ def set_resume(parser, cfg, resume):
     try:
         if resume == 'auto':
             resume = newest_whole(cfg.work_dir)
+            if resume is None:
+                print_log(f'No checkpoint to resume in {cfg.work_dir}: the training begins anew')
         else:
             read_checkpoint('--resume', resume)
     except ValueError as error:

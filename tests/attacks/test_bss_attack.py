@@ -70,7 +70,11 @@ def test_equals_the_published_loop(network, bounds, num_steps):
     torch.testing.assert_close(result.inputs, expected, rtol=1e-4, atol=1e-5)
     logits = network(expected)
     torch.testing.assert_close(result.logits, logits, rtol=1e-3, atol=1e-3)
-    assert torch.equal(result.reached, logits.argmax(1) == targets)
+    # Where two classes have the same score but for rounding, either answer is right.
+    first, second = logits.topk(2).values.T
+    decided = first - second > 2e-3
+    assert decided.float().mean() > 0.9
+    assert torch.equal(result.reached[decided], (logits.argmax(1) == targets)[decided])
 
 
 def test_reaches_some_targets_and_leaves_others(network):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from argparse import Namespace
 from pathlib import Path
 
@@ -297,7 +298,7 @@ def write_run(folder, stamp, accuracies, first=1, unit='epoch', checkpoint=None,
         line = f'INFO - Epoch(train)  [{first}][4/4]  lr: 0.1'
         (folder / stamp / f'{stamp}.log').write_text(line + '\n')
     if checkpoint:
-        (folder / checkpoint).write_bytes(b'')
+        zipfile.ZipFile(folder / checkpoint, 'w').close()
         # Absolute, and wrong once the folder has been moved.
         (folder / 'last_checkpoint').write_text(f'/elsewhere/{checkpoint}')
 

@@ -171,7 +171,9 @@ def test_good_pair(run, trained):
     assert rows['images'] == ['8 of the training data']
     right, number = map(int, re.search(r'right on (\d+) of (\d+)', rows['labels'][0]).groups())
     assert number == 8 and right > 5
-    assert rows['boundary samples'][0].startswith('2 of 2 attacked')
+    made, attacked = re.match(r'(\d) of (\d) attacked', rows['boundary samples'][0]).groups()
+    # A quarter of the images, of which the teacher may get one wrong.
+    assert made == attacked and attacked in '12'
     assert 'folded copy' in rows['teacher runs in'][0]
     assert 'MiB' in rows['memory'][0] and 'synchronising' not in text
     losses = [float(rows[f'distill.loss_{name}'][0]) for name in ('kl', 'boundary', 'triplet')]
@@ -203,7 +205,8 @@ def test_class_counts(run, write, save):
 
 def test_missing_checkpoint_does_not_hide_other_problems(run):
     """The step goes on with a random teacher."""
-    options = ['model.teacher_ckpt=nowhere.pth', 'model.distiller.distill_losses.loss_kl.tau=0']
+    options = ['model.teacher_ckpt=nowhere.pth']
+    options += ['model.distiller.distill_losses.loss_kl.tau=1e-30']
     status, text = run(DIGITS, '--cfg-options', SMALL, *options)
     assert status == 1 and text.endswith('2 problem(s)\n')
     assert "problem: model.teacher_ckpt: 'nowhere.pth' does not exist" in text
@@ -242,7 +245,8 @@ def test_broken_weights(run, save):
     checkpoint['state_dict']['head.fc.bias'][3] = float('nan')
     torch.save(checkpoint, path)
     status, text = run(DIGITS, '--cfg-options', SMALL, f'model.teacher_ckpt={path}')
-    assert status == 1 and "the teacher's logits are not finite" in text
+    text = ' '.join(text.split())
+    assert status == 1 and "'head.fc.bias' has 1 values of 10 that are NaN or infinite" in text
 
 
 @pytest.mark.parametrize('word', ['config', 'checkpoint'])
@@ -434,13 +438,13 @@ def test_wrong_usage(run, tmp_path):
     broken = tmp_path / 'broken.py'
     broken.write_text('model = dict(')
     for arguments, message in (
-        (['absent.py'], 'config: absent.py cannot be read: [Errno 2] No such file'),
-        ([TEACHER, 'absent.py'], 'STUDENT_CFG: absent.py cannot be read'),
+        (['absent.py'], 'config: no such file: absent.py'),
+        ([TEACHER, 'absent.py'], 'STUDENT_CFG: no such file: absent.py'),
         ([broken], 'cannot be read'),
         ([TEACHER], 'of two networks give TEACHER_CFG and STUDENT_CFG'),
         ([TEACHER, DIGITS], 'STUDENT_CFG: it must be that of a network alone'),
         ([TEACHER] * 3, 'unrecognized arguments'),
-        (['mmpretrain::resnet/absent.py', TEACHER], 'absent.py" does not exist'),
+        (['mmpretrain::resnet/absent.py', TEACHER], 'no such config: mmpretrain::resnet/absent.py'),
         (['absent_package::a.py', TEACHER], 'no such package with configs: absent_package'),
         ([DIGITS, '--batch-size', '1'], 'at least 2'),
         ([DIGITS, '--cfg-options', 'custom_hooks.9.x=1'], '--cfg-options: Index 9'),

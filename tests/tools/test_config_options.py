@@ -38,7 +38,7 @@ def test_the_tools_say_so_once(write, tmp_path, load_tool, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / 'tools'))
     for tool in ('train.py', 'test.py'):
         module = load_tool(tool)
-        monkeypatch.setattr(module.Runner, 'from_cfg', lambda cfg: sys.exit(0))
+        monkeypatch.setattr(module.ConsoleRunner, 'from_cfg', lambda cfg: sys.exit(0))
         arguments = [str(path), *(['none'] if tool == 'test.py' else [])]
         monkeypatch.setattr(sys, 'argv', [tool, *arguments, '--work-dir', str(tmp_path)])
         with pytest.raises(SystemExit):

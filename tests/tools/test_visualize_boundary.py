@@ -402,7 +402,7 @@ def test_wrong_usage(run, tmp_path):
         (dict(config='absent.py'), 'config: no such file: absent.py'),
         (dict(config=broken), 'broken.py cannot be read'),
         (dict(checkpoint='absent.pth'), 'checkpoint: no such file: absent.pth'),
-        (dict(checkpoint=text_file), 'text.pth does not load'),
+        (dict(checkpoint=text_file), "text.pth' does not load"),
         (dict(number=0), '--num: at least 1 image'),
     ):
         status, text = run(**given)
