@@ -192,8 +192,8 @@ def check_fit(
         )
     if not failed and not unexpected:
         return None
-    text = f'{len(expected) - len(failed)} of the {len(expected)} weights of '
-    text += f'{title(model, chosen.within)} were loaded'
+    fitted, part = len(expected) - len(failed), title(model, chosen.within)
+    text = f'{fitted} of the {len(expected)} weights of {part} were loaded'
     if failed:
         text += f'; {len(failed)} are not in the file or have another shape there, '
         text += f'{listed(failed)}: they stay as they were'

@@ -37,10 +37,10 @@ def find_config(name: str) -> str:
     try:
         # MMEngine's own way of reading such a name.
         return Config._get_cfg_path(name, '')[0]
-    except (AssertionError, ModuleNotFoundError):
-        raise FileNotFoundError(f'no such package with configs: {package} ({name})') from None
     except (FileNotFoundError, ValueError):
         raise FileNotFoundError(f'no such config: {name}{_likely(package, rest)}') from None
+    except Exception:  # MMEngine and setuptools say in many ways that there is no such package.
+        raise FileNotFoundError(f'no such package with configs: {package} ({name})') from None
 
 
 def config_argument(parser: ArgumentParser, value: str, name: str = 'config') -> str:

@@ -127,6 +127,9 @@ def check_normalization(settings: dict, key: str) -> None:
                 f'{key}: `{name}` is {values!r}, but must be a list of finite numbers {sign}, one '
                 'for each channel or for all'
             )
+    lengths = {len(values) for values in (mean, std) if isinstance(values, (list, tuple))}
+    if len(lengths) == 2 and 1 not in lengths:
+        raise ValueError(f'{key}: `mean` has {len(mean)} numbers and `std` {len(std)}')
 
 
 def is_number(value) -> bool:

@@ -106,11 +106,11 @@ def check_step(path, method, tmp_path):
         teacher.ckpt_path = save_teacher(teacher.build_cfg, tmp_path)
     if 'init_cfg' in cfg.model:
         # A first stage's; that the second reads all of it is tested in test_peers.py.
-        path = str(tmp_path / 'first.pth')
+        first = str(tmp_path / 'first.pth')
         student = MODELS.build(cfg.model.architecture.to_dict()).state_dict()
         student = {f'architecture.{name}': value for name, value in student.items()}
-        save_checkpoint(dict(state_dict=student), path)
-        cfg.model.init_cfg.checkpoint = path
+        save_checkpoint(dict(state_dict=student), first)
+        cfg.model.init_cfg.checkpoint = first
     crd = cfg.model.get('distiller', {}).get('distill_losses', {}).get('loss_crd')
     if crd:
         # A memory of all images of ImageNet takes a gigabyte.

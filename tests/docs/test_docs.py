@@ -343,7 +343,9 @@ def save_teacher(model):
     """A checkpoint as a config expects it, of a teacher without training, beside the config."""
     teacher = MODELS.build(model.teacher)
     teacher.init_weights()
-    model.teacher_ckpt = model.teacher_ckpt.rpartition('//')[2]
+    # Without the hash of what is published.
+    local = model.teacher_ckpt.rpartition('//')[2]
+    model.teacher_ckpt = re.sub(r'-[0-9a-f]{8}\.pth$', '.pth', local)
     Path(model.teacher_ckpt).parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(dict(state_dict=teacher.state_dict()), model.teacher_ckpt)
 

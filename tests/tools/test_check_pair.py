@@ -206,7 +206,7 @@ def test_class_counts(run, write, save):
 def test_missing_checkpoint_does_not_hide_other_problems(run):
     """The step goes on with a random teacher."""
     options = ['model.teacher_ckpt=nowhere.pth']
-    options += ['model.distiller.distill_losses.loss_kl.tau=1e-30']
+    options += ['model.distiller.distill_losses.loss_kl.loss_weight=1e300']
     status, text = run(DIGITS, '--cfg-options', SMALL, *options)
     assert status == 1 and text.endswith('2 problem(s)\n')
     assert "problem: model.teacher_ckpt: 'nowhere.pth' does not exist" in text
