@@ -3,6 +3,7 @@
 import os.path as osp
 from argparse import ArgumentParser
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 
 from mmengine.config import Config
@@ -37,10 +38,10 @@ def find_config(name: str) -> str:
     try:
         # MMEngine's own way of reading such a name.
         return Config._get_cfg_path(name, '')[0]
-    except (FileNotFoundError, ValueError):
+    except Exception:  # MMEngine and setuptools say in many ways what there is not.
+        if find_spec(package) is None or not is_configured(package):
+            raise FileNotFoundError(f'no such package with configs: {package} ({name})') from None
         raise FileNotFoundError(f'no such config: {name}{_likely(package, rest)}') from None
-    except Exception:  # MMEngine and setuptools say in many ways that there is no such package.
-        raise FileNotFoundError(f'no such package with configs: {package} ({name})') from None
 
 
 def config_argument(parser: ArgumentParser, value: str, name: str = 'config') -> str:
@@ -49,6 +50,11 @@ def config_argument(parser: ArgumentParser, value: str, name: str = 'config') ->
         return find_config(value)
     except FileNotFoundError as error:
         parser.error(f'{name}: {error}')
+
+
+def is_configured(package: str) -> bool:
+    """Whether a package brings configs in OpenMMLab's way."""
+    return (Path(get_installed_path(package)) / '.mim' / 'configs').is_dir()
 
 
 def _likely(package, name):

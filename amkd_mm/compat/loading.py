@@ -166,7 +166,7 @@ class RequireTrainingState(Hook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Look at the checkpoint before anything takes it over."""
         # By operators: attributes of what the file holds may stand in for methods.
-        meta = checkpoint['meta'] if 'meta' in checkpoint else {}
+        meta = checkpoint['meta'] if 'meta' in checkpoint else {}  # noqa: SIM401
         missing = [f'meta.{name}' for name in ('epoch', 'iter') if name not in meta]
         missing += [name for name in ('state_dict', 'message_hub') if name not in checkpoint]
         if missing:

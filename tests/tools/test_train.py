@@ -313,21 +313,23 @@ def test_a_training_that_does_nothing_is_refused(folder, tools, monkeypatch, opt
 
 
 def test_an_infinite_sampler_fills_batches_from_few_images(folder, tools, monkeypatch):
-    command = ['train.py', 'config.py', '--work-dir', 'infinite', '--cfg-options']
-    command += ['train_dataloader.batch_size=64', 'train_dataloader.drop_last=True']
-    command += ['train_dataloader.sampler.type=InfiniteSampler', 'train_cfg.by_epoch=False']
-    command += ['train_cfg.max_iters=2', 'train_cfg.val_interval=2', 'train_cfg.max_epochs=None']
-    command += ['default_hooks.checkpoint.by_epoch=False']
-    call(tools['train'], folder, monkeypatch, *command)
+    (folder / 'infinite.py').write_text(
+        "_base_ = ['config.py']\n"
+        'train_cfg = dict(_delete_=True, by_epoch=False, max_iters=2, val_interval=2)\n'
+        "sampler = dict(type='InfiniteSampler', shuffle=True)\n"
+        'train_dataloader = dict(batch_size=64, drop_last=True, sampler=sampler)\n'
+        'default_hooks = dict(checkpoint=dict(by_epoch=False))\n'
+    )
+    call(tools['train'], folder, monkeypatch, 'train.py', 'infinite.py', '--work-dir', 'infinite')
     assert last_checkpoint(folder / 'infinite')['meta']['iter'] == 2
 
 
 def test_a_damaged_file_is_refused_by_its_hash(folder, tools, monkeypatch, capsys):
-    (folder / 'start-01234567.pth').write_bytes(b'weights')
-    command = ['train.py', 'config.py', '--cfg-options', 'load_from=start-01234567.pth']
+    (folder / 'start-0123456a.pth').write_bytes(b'weights')
+    command = ['train.py', 'config.py', '--cfg-options', 'load_from=start-0123456a.pth']
     with pytest.raises(SystemExit):
         call(tools['train'], folder, monkeypatch, *command)
-    assert 'load_from: start-01234567.pth: its SHA-256 begins with' in capsys.readouterr().err
+    assert 'load_from: start-0123456a.pth: its SHA-256 begins with' in capsys.readouterr().err
 
 
 def test_resumed_after_the_last_epoch(folder, trained, tools, monkeypatch):
@@ -428,14 +430,13 @@ def test_auto_resume_without_checkpoint_keeps_load_from(tools, tmp_path):
     assert (cfg.load_from, cfg.resume) == (str(tmp_path / 'epoch_1.pth'), True)
 
 
-def test_resume_passes_over_a_damaged_checkpoint(folder, trained, tools, monkeypatch, capsys):
+def test_resume_passes_over_a_damaged_checkpoint(folder, trained):
     """As a full disk leaves it, in a folder that has moved since."""
     shutil.copytree(folder / 'plain', folder / 'damaged')
     newest = folder / 'damaged' / 'epoch_3.pth'
     newest.write_bytes(newest.read_bytes()[:5000])
-    command = ['train.py', 'config.py', '--work-dir', 'damaged', '--resume']
-    call(tools['train'], folder, monkeypatch, *command)
-    assert re.search(r'newest whole checkpoint, \S*epoch_2.pth', capsys.readouterr().out)
+    log = tool('train.py', 'config.py', '--work-dir', 'damaged', '--resume', cwd=folder)
+    assert re.search(r'newest whole checkpoint, \S*epoch_2.pth', log)
     resumed, plain = (torch.load(folder / name / 'epoch_3.pth') for name in ('damaged', 'plain'))
     for key, value in plain['state_dict'].items():
         torch.testing.assert_close(resumed['state_dict'][key], value, msg=key)
