@@ -81,9 +81,9 @@ def newest_whole(work_dir: str | Path) -> str | None:
     """The newest checkpoint of a training that is not damaged.
 
     MMEngine believes the path in ``last_checkpoint``, which is wrong once the folder has moved and
-    may name a file that a full disk or a kill left incomplete. Where it leads to another folder, as
-    by ``CheckpointHook(out_dir=...)``, the file in the work folder goes before. What is no local
-    file, such as a folder that DeepSpeed wrote, is not judged.
+    may name a file that a full disk or a kill left incomplete. Here it counts as written only if
+    the work folder has no checkpoint, as by ``CheckpointHook(out_dir=...)``. What is no local file,
+    such as a folder that DeepSpeed wrote, is not judged.
 
     Args:
         work_dir (str | Path): The training's work folder.
@@ -120,12 +120,13 @@ def candidates(work_dir: Path) -> list[str]:
     """Checkpoints of a work folder: what ``last_checkpoint`` names, then the newest first."""
     note = work_dir / 'last_checkpoint'
     text = note.read_text(encoding='utf-8', errors='replace').strip() if note.is_file() else ''
-    # By name first: the folder may have been moved, or copied.
-    noted = [str(work_dir / Path(text).name), text] if text else []
+    # By name: the folder may have been moved, or copied.
+    noted = [work_dir / Path(text).name] if text else []
     others = [path for path in work_dir.glob('*.pth') if NUMBERED.fullmatch(path.name)]
     others.sort(key=lambda path: int(NUMBERED.fullmatch(path.name)[1]), reverse=True)
-    found = dict.fromkeys([*noted, *map(str, others)])
-    return [path for path in found if '://' in path or osp.exists(path)]
+    own = [str(path) for path in dict.fromkeys([*noted, *others]) if path.exists()]
+    # Without any of its own they may be in a folder elsewhere.
+    return own or [path for path in [text] if '://' in path or osp.exists(path)]
 
 
 def named_checkpoints(cfg: dict) -> Iterator[tuple[str, str]]:
