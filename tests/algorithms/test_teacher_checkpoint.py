@@ -97,7 +97,7 @@ def test_missing_file_is_found_before_anything_is_built():
 
 
 def test_a_file_that_is_not_what_its_hash_says(tmp_path):
-    path = tmp_path / 'teacher-01234567.pth'
+    path = tmp_path / 'teacher-0123456a.pth'
     path.write_bytes(b'')
     with pytest.raises(ValueError, match='its SHA-256 begins with e3b0c442, but its name says'):
         amkd(teacher_ckpt=str(path))
