@@ -5,7 +5,6 @@ Hugging Face. They all go through the few functions below, whose arguments tell 
 read from the traceback, so that nothing of the libraries is replaced.
 """
 
-import hashlib
 import logging
 import os
 import os.path as osp
@@ -23,6 +22,8 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from torch.hub import HASH_REGEX
+
+from .file_hash import sha256
 
 # What a network raises, and a server; those of Hugging Face and below by their package.
 FAILURES = (URLError, HTTPException, ConnectionError, TimeoutError)
@@ -261,8 +262,9 @@ def damaged_file(frames: list[FrameType], chain: list[BaseException]) -> str | N
 def is_cached(path: str) -> bool:
     """Whether a path is of a file in the cache of torch or Hugging Face."""
     folders = [torch.hub.get_dir()]
-    if 'huggingface_hub' in sys.modules:
-        folders.append(sys.modules['huggingface_hub'].constants.HF_HUB_CACHE)
+    # The package does not import it by itself.
+    if constants := sys.modules.get('huggingface_hub.constants'):
+        folders.append(constants.HF_HUB_CACHE)
     return any(path.startswith(osp.join(folder, '')) for folder in folders) and osp.isfile(path)
 
 
@@ -272,8 +274,4 @@ def is_whole(path: str, error: BaseException) -> bool:
     if wanted is None:
         # A whole file with objects that are refused.
         return 'Unsupported' in str(error)
-    with open(path, 'rb') as file:
-        found = hashlib.sha256()
-        for block in iter(lambda: file.read(1 << 20), b''):
-            found.update(block)
-    return found.hexdigest().startswith(wanted[1])
+    return sha256(path).startswith(wanted[1])

@@ -43,7 +43,7 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
     """An empty cache of Hugging Face, without a network."""
-    constants = pytest.importorskip('huggingface_hub').constants
+    constants = pytest.importorskip('huggingface_hub.constants')
     monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', True)
     monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path / 'models'))
     return tmp_path / 'models'
