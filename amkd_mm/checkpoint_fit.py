@@ -95,6 +95,11 @@ def choose(weights: Mapping[str, Tensor], model: nn.Module) -> Chosen:
     return Chosen(parts[prefix], what=what, part=prefix)
 
 
+def weights_in(checkpoint: Mapping) -> Mapping[str, Tensor]:
+    """The weights of a checkpoint, which may be a plain state dict, without a wrapper's prefix."""
+    return without_wrapper(checkpoint.get('state_dict', checkpoint))
+
+
 def without_wrapper(weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """Weights without the ``module.`` that parallel wrappers put before every name."""
     if all(name.startswith('module.') for name in weights):

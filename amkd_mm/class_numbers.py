@@ -72,6 +72,8 @@ def folders_of_images(dataset: Any) -> dict[str, int]:
     if not isinstance(dataset, BaseDataset) or not len(dataset):
         return {}
     names = set(map(plain, (dataset.metainfo or {}).get('classes') or ()))
+    if not names:
+        return {}
     labels = defaultdict(Counter)
     for row in np.unique(np.linspace(0, len(dataset) - 1, SAMPLED).astype(int)):
         info = dataset.get_data_info(int(row))

@@ -19,15 +19,6 @@ from torch.utils.data import DataLoader
 from amkd_mm.checkpoint_fit import choose
 
 
-@pytest.fixture(autouse=True, scope='module')
-def one_thread():
-    """Threads that share a core only wait for each other on tensors this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(autouse=True)
 def default_scope():
     with DefaultScope.overwrite_default_scope('mmrazor'):

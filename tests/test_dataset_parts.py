@@ -5,7 +5,7 @@ import amkd_mm  # noqa: F401
 # isort: split
 import pytest
 import torch
-from mmengine.dataset import ConcatDataset, RepeatDataset
+from mmengine.dataset import RepeatDataset
 from torch.utils.data import Dataset, Subset
 
 from amkd_mm.class_numbers import class_numbers
@@ -48,7 +48,7 @@ def test_a_data_set_that_holds_something_called_as_wrappers_call_it(attributes):
 
 def test_wrappers_within_wrappers():
     first, second = (Digits(split=split, pipeline=[]) for split in ('train', 'test'))
-    wrapped = RepeatDataset(ConcatDataset([first, second]), 2)
+    wrapped = RepeatDataset(dict(type='ConcatDataset', datasets=[first, second]), 2)
     assert list(parts_of(Subset(wrapped, [0]), 'key')) == [
         ('key.dataset.dataset.datasets.0', first),
         ('key.dataset.dataset.datasets.1', second),

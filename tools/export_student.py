@@ -28,7 +28,7 @@ from mmpretrain.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 from mmrazor.utils import register_all_modules
 
 from amkd_mm.checkpoint_files import exists, read_checkpoint
-from amkd_mm.checkpoint_fit import STUDENT, moved, without_wrapper
+from amkd_mm.checkpoint_fit import STUDENT, moved, weights_in
 from amkd_mm.config_names import config_argument
 from amkd_mm.downloads import explain_failed_downloads
 from amkd_mm.file_hash import name_by_hash
@@ -130,7 +130,7 @@ def student_checkpoint(checkpoint, config):
     Raises:
         ValueError: If the checkpoint holds no student, or not the student of ``config``.
     """
-    weights = moved(without_wrapper(checkpoint.get('state_dict', checkpoint)), STUDENT, '')
+    weights = moved(weights_in(checkpoint), STUDENT, '')
     weights = {key: value.detach().cpu().clone() for key, value in weights.items()}
     if not weights:
         raise ValueError(

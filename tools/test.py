@@ -19,7 +19,7 @@ from mmengine.evaluator import DumpResults
 from mmengine.logging import print_log
 
 from amkd_mm.checkpoint_files import exists, read_checkpoint
-from amkd_mm.checkpoint_fit import TEACHER, has_part, without_wrapper
+from amkd_mm.checkpoint_fit import TEACHER, has_part, weights_in
 from amkd_mm.console_log import ConsoleRunner
 
 
@@ -117,7 +117,7 @@ def main():
             checkpoint = read_checkpoint('checkpoint', args.checkpoint)
         except ValueError as error:
             parser.error(str(error))
-        if has_part(without_wrapper(checkpoint.get('state_dict', checkpoint)), TEACHER):
+        if has_part(weights_in(checkpoint), TEACHER):
             cfg.model.teacher_ckpt = None
     check_checkpoints(parser, cfg)
     cfg.resume = False

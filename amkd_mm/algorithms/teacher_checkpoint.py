@@ -7,7 +7,7 @@ from mmengine.model import PretrainedInit
 from torch import nn
 
 from ..checkpoint_files import exists, read_checkpoint
-from ..checkpoint_fit import TEACHER, choose
+from ..checkpoint_fit import TEACHER, choose, weights_in
 from ..class_numbers import recorded_classes
 from ..recorded_config import assignments, literal
 from ..weight_checks import check_weights
@@ -63,8 +63,7 @@ def load_teacher(teacher: nn.Module, path: str, strict: bool = True) -> dict | N
     """
     check_exists(path)
     checkpoint = read_checkpoint('model.teacher_ckpt', path)
-    weights = checkpoint.get('state_dict', checkpoint)
-    chosen = choose(weights, teacher)
+    chosen = choose(weights_in(checkpoint), teacher)
     weights = chosen.weights
     check_weights(weights, teacher.state_dict(), f'model.teacher_ckpt: {path!r}')
 
@@ -119,8 +118,7 @@ def initial_preprocessor(teacher: nn.Module) -> dict | None:
             if init_cfg.get('type') in ('Pretrained', PretrainedInit):
                 path = init_cfg['checkpoint']
                 checkpoint = read_checkpoint(f'model.teacher.{key}init_cfg.checkpoint', path)
-                weights = checkpoint.get('state_dict', checkpoint)
-                part = init_cfg.get('prefix') or choose(weights, teacher).part
+                part = init_cfg.get('prefix') or choose(weights_in(checkpoint), teacher).part
                 if module is teacher:
                     teacher._dataset_meta = dict(classes=recorded_classes(checkpoint))
                 return recorded_preprocessor(checkpoint, part)

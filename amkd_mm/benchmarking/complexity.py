@@ -20,6 +20,8 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmrazor.utils import register_all_modules
 from torch import nn
 
+from amkd_mm.model_settings import model_settings
+
 MILLION = 1e6
 
 
@@ -54,9 +56,7 @@ def networks_of(cfg: Config) -> dict:
     ``alone`` tells whether the config trains the network without distillation.
     """
     init_default_scope(cfg.get('default_scope', 'mmengine'))
-    if cfg.get('data_preprocessor') is not None:
-        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
-    model, shape = MODELS.build(cfg.model), image_shape(cfg)
+    model, shape = MODELS.build(model_settings(cfg)), image_shape(cfg)
     alone = 'architecture' not in cfg.model
     teachers = []
     if 'teachers' in cfg.model:

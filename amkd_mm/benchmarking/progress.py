@@ -49,13 +49,16 @@ class Progress:
         self.clear()
         print(f'[{self.done}/{self.total}] {job.title}: {result}', flush=True)
 
-    def remaining(self, running: Sequence[Training], waiting: Sequence[Job]) -> float | None:
+    def remaining(
+        self, running: Sequence[Training], waiting: Sequence[Job], reached: Sequence[float]
+    ) -> float | None:
         """Seconds that are left, judging by complete runs and by how far the others are.
 
-        None as long as there is nothing to judge by.
+        None as long as there is nothing to judge by. ``reached`` is :func:`reached_by` of each that
+        is running, which reads its logs.
         """
         now = time.time()
-        left, seconds = [self.left_of(training) for training in running], dict(self.seconds)
+        left, seconds = list(map(self.left_of, running, reached)), dict(self.seconds)
         for training, own in zip(running, left, strict=True):
             if own is not None:
                 seconds.setdefault(training.job.config, [now - training.started + own])
@@ -72,9 +75,9 @@ class Progress:
         shared = (sum(left) + sum(map(expected, waiting))) / self.slots
         return max([*left, shared])
 
-    def left_of(self, training: Training) -> float | None:
+    def left_of(self, training: Training, reached: float) -> float | None:
         """Seconds that a run still takes, by what it has done; None if that is nothing yet."""
-        job, reached = training.job, reached_by(training)
+        job = training.job
         first = self.first.setdefault((job, training.started), reached)
         if reached <= first:
             return None
@@ -91,8 +94,11 @@ class Progress:
         if titles == self.shown[0] and now - self.shown[1] < pause:
             return
         self.shown = titles, now
-        left = self.remaining(running, waiting)
-        current = '; '.join(map(position, running)) or 'nothing, waiting for other processes'
+        reached = list(map(reached_by, running))
+        left = self.remaining(running, waiting, reached)
+        current = (
+            '; '.join(map(position, running, reached)) or 'nothing, waiting for other processes'
+        )
         line = f'{self.done}/{self.total} done, {clock(now - self.started)} elapsed, '
         line += f'{"unknown" if left is None else clock(left)} left; running: {current}'
         if is_terminal:
@@ -115,10 +121,10 @@ def clock(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
 
 
-def position(training: Training) -> str:
+def position(training: Training, reached: float) -> str:
     """Title of a running job and how far it is."""
     job = training.job
-    return f'{job.title} ({job.unit} {reached_by(training):.3g} of {job.length})'
+    return f'{job.title} ({job.unit} {reached:.3g} of {job.length})'
 
 
 def reached_by(training: Training) -> float:

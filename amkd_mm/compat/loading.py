@@ -20,6 +20,7 @@ from ..checkpoint_fit import (
     has_teacher,
     is_algorithm,
     own_weights,
+    shape,
 )
 from ..weight_checks import check_weights
 
@@ -126,7 +127,7 @@ def has_another_shape(weights, name, value) -> bool:
     # The second is how MMPretrain saves networks of timm and Hugging Face.
     for written in (name, name.replace('model.', '', 1)):
         if written in weights:
-            return getattr(weights[written], 'shape', None) != value.shape
+            return shape(weights[written]) != value.shape
     return False
 
 

@@ -29,15 +29,6 @@ from amkd_mm.algorithms.boundary_norm import normalize_boundary_rows
 NUM_CLASSES = 5
 
 
-@pytest.fixture(autouse=True, scope='module')
-def one_thread():
-    """Threads that share a core only wait for each other on tensors this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(autouse=True)
 def seed():
     torch.manual_seed(0)

@@ -14,15 +14,6 @@ from amkd_mm import boundary_rows
 from amkd_mm.algorithms.chance_check import BATCHES, ChanceCheck
 
 
-@pytest.fixture(autouse=True, scope='module')
-def one_thread():
-    """Threads that share a core only wait for each other on tensors this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def batch(num_classes, accuracy, size=64):
     """Logits and data samples; the first share of the rows is classified correctly."""
     labels = torch.randint(num_classes, (size,))

@@ -21,15 +21,6 @@ from amkd_mm.algorithms.teacher_checkpoint import (
 )
 
 
-@pytest.fixture(autouse=True, scope='module')
-def one_thread():
-    """Threads that share a core only wait for each other on tensors this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def classifier(depth=8, num_classes=4):
     return dict(
         _scope_='mmpretrain',

@@ -46,15 +46,6 @@ HOOK = dict(type='mmrazor.BoundarySampleHook', num_samples=64)
 RUNS = itertools.count()
 
 
-@pytest.fixture(autouse=True, scope='module')
-def one_thread():
-    """Networks this small are slower on several."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(autouse=True)
 def scope():
     """Types without a scope are MMPretrain's, whatever Runner another test left behind."""

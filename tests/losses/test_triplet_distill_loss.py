@@ -18,15 +18,6 @@ DISTANCES = ('euclidean', 'squared', 'cosine')
 MINING = ('mean', 'hardest')
 
 
-@pytest.fixture(autouse=True, scope='module')
-def one_thread():
-    """Threads that share a core only wait for each other on tensors this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def unit(vector):
     length = math.sqrt(sum(x * x for x in vector))
     return [x / length for x in vector]

@@ -43,7 +43,7 @@ from amkd_mm.benchmarking import (
 from amkd_mm.benchmarking import progress as progress_module
 from amkd_mm.benchmarking.complexity import networks_of
 from amkd_mm.benchmarking.plots import short_names
-from amkd_mm.benchmarking.progress import Progress
+from amkd_mm.benchmarking.progress import Progress, reached_by
 from amkd_mm.benchmarking.running import LOG, TAIL, Job, Training, error_of, train_all
 from amkd_mm.benchmarking.settings import checkpoints_read
 from amkd_mm.folder_lock import lock
@@ -633,13 +633,13 @@ def training(name, seconds, folder):
 def test_remaining_time(tmp_path):
     progress = Progress(6, slots=2)
     running, waiting = [training('a', 4, tmp_path)], [training('b', 0, tmp_path).job] * 3
-    assert progress.remaining(running, waiting) is None
+    assert progress.remaining(running, waiting, [0]) is None
     progress.seconds = {Path('a'): [10, 20], Path('c'): [60]}
     # 11 s of the mean of 15 s are left, and `b` takes the mean of all, 30 s; two at a time.
-    assert progress.remaining(running, waiting) == pytest.approx((11 + 3 * 30) / 2, abs=0.1)
+    assert progress.remaining(running, waiting, [0]) == pytest.approx((11 + 3 * 30) / 2, abs=0.1)
     # Not sooner than the longest.
     progress.seconds = {Path('a'): [100]}
-    assert progress.remaining(running, []) == pytest.approx(96, abs=0.1)
+    assert progress.remaining(running, [], [0]) == pytest.approx(96, abs=0.1)
 
 
 def write_log(folder, steps, iterations=50):
@@ -654,12 +654,16 @@ def write_log(folder, steps, iterations=50):
 def test_remaining_time_within_the_first_run(tmp_path):
     """10 s for 10 of 100 iterations since the run was first seen, at iteration 20."""
     progress, running = Progress(3, slots=1), training('a', 10, tmp_path)
+
+    def left(waiting):
+        return progress.remaining([running], waiting, [reached_by(running)])
+
     write_log(tmp_path, [20])
-    assert progress.remaining([running], []) is None
+    assert left([]) is None
     write_log(tmp_path, [20, 30])
-    assert progress.remaining([running], []) == pytest.approx(70, abs=0.5)
+    assert left([]) == pytest.approx(70, abs=0.5)
     # The next takes the 80 s that this one takes from here on.
-    assert progress.remaining([running], [running.job]) == pytest.approx(150, abs=1)
+    assert left([running.job]) == pytest.approx(150, abs=1)
 
 
 class Screen(io.StringIO):

@@ -233,7 +233,7 @@ def test_compared_with_another_student(run, trained, tmp_path):
     assert run('--compare', CONFIG, first)[0] == 0
     page, facts = facts_of(tmp_path / 'out')
     assert facts['compared student'] == f'{CONFIG}, {first}'
-    assert 'compared student (1): right' in facts
+    assert 'compared student (epoch_1): right' in facts
     assert len(verdict_of(page)) == 2
     # The same student, by way of pixels and back.
     status, text = run('--compare', CONFIG, last)

@@ -30,11 +30,12 @@ from mmpretrain.registry import MODELS
 from amkd_mm.activation_checkpointing import disable_checkpointing
 from amkd_mm.attacks import BoundarySearch, BSSAttack, attack_names, build_attack
 from amkd_mm.checkpoint_files import read_checkpoint
-from amkd_mm.checkpoint_fit import choose
+from amkd_mm.checkpoint_fit import choose, weights_in
 from amkd_mm.config_names import config_argument
 from amkd_mm.downloads import explain_failed_downloads
 from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks.boundary_sample_hook import sample_target
+from amkd_mm.model_settings import model_settings
 from amkd_mm.pixel_space import PixelSpace
 
 PUBLISHED = 'published BSS loop'
@@ -255,12 +256,10 @@ def main():
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     set_random_seed(args.seed)
     device = get_device()
-    # As the Runner does.
-    model = {'data_preprocessor': cfg.get('data_preprocessor'), **cfg.model}
-    network = MODELS.build(model).to(device).eval()
+    network = MODELS.build(model_settings(cfg)).to(device).eval()
     try:
         checkpoint = read_checkpoint('checkpoint', args.checkpoint)
-        weights = choose(checkpoint.get('state_dict', checkpoint), network).weights
+        weights = choose(weights_in(checkpoint), network).weights
         network.load_state_dict(weights)
     except (FileNotFoundError, ValueError, RuntimeError) as error:
         parser.error(str(error))

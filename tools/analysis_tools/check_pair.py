@@ -43,14 +43,14 @@ from mmengine.hub import get_config
 from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, DefaultScope
-from mmengine.runner import CheckpointLoader, set_random_seed
+from mmengine.runner import set_random_seed
 from mmpretrain.structures import DataSample
 from mmrazor.utils import register_all_modules
 
 from amkd_mm import hooks
 from amkd_mm.algorithms.chance_check import is_guessing
 from amkd_mm.algorithms.pair_checks import class_count_key
-from amkd_mm.checkpoint_files import exists
+from amkd_mm.checkpoint_files import exists, read_checkpoint
 from amkd_mm.class_numbers import check_class_numbers, class_numbers
 from amkd_mm.classifiers import embedding_width, num_classes, to_logits
 from amkd_mm.config_errors import ConfigError
@@ -61,6 +61,7 @@ from amkd_mm.fast_teacher import logits_and_gradient
 from amkd_mm.hooks.class_check_hook import teacher_numbers, teachers_of
 from amkd_mm.hooks.sample_hook import SampleHook, evaluation_mode
 from amkd_mm.image_batches import labels_of
+from amkd_mm.model_settings import model_settings
 from amkd_mm.pixel_space import PixelSpace
 from amkd_mm.trial_step import try_step
 
@@ -263,23 +264,17 @@ def check_parts(report, cfg):
                     continue
 
 
-def validation_data(report, cfg):
-    """The data set of validation, or None."""
-    return items_of(report, cfg, 'val', 1)[1] if cfg.get('val_dataloader') else None
+def data_sets(report, cfg, training):
+    """The data sets that there are, that of validation first."""
+    validation = items_of(report, cfg, 'val', 1)[1] if cfg.get('val_dataloader') else None
+    found = dict(val=validation, train=training)
+    return {split: dataset for split, dataset in found.items() if dataset is not None}
 
 
 def preprocess(preprocessor, items):
     """What the student gets of items."""
     inputs = pseudo_collate([item['inputs'] for item in items])
     return preprocessor(dict(inputs=inputs), False)['inputs']
-
-
-def model_settings(cfg):
-    """The model's config, with the preprocessor that the Runner would add."""
-    settings = cfg.model.to_dict()
-    if cfg.get('data_preprocessor') is not None:
-        settings.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())
-    return settings
 
 
 def build(report, cfg):
@@ -491,7 +486,7 @@ def judge(teacher, preprocessor, dataset, size=None):
 def logged_accuracy(path):
     """The accuracy, from 0 to 1, that the training of a checkpoint logged last, or None."""
     with suppress(Exception):  # A checkpoint may hold anything.
-        logs = CheckpointLoader.load_checkpoint(path, map_location='cpu')['message_hub']
+        logs = read_checkpoint('teacher', path)['message_hub']
         return logs['log_scalars']['val/accuracy/top1'].current() / 100
     return None
 
@@ -564,8 +559,7 @@ def check(cfg, batch_size=8):
 def check_pair(report, cfg, batch_size):
     """Build the pair, let both networks see images, and do a step with them."""
     items, dataset, why = items_of(report, cfg, 'train', batch_size)
-    datasets = dict(val=validation_data(report, cfg), train=dataset)
-    datasets = {split: found for split, found in datasets.items() if found is not None}
+    datasets = data_sets(report, cfg, dataset)
     algorithm, knows = build(report, cfg)
     networks = {key: getattr(algorithm, key, None) for key in ('student', 'teacher')}
     for key, settings in zip(networks, (cfg.model.architecture, cfg.model.teacher), strict=True):
@@ -665,19 +659,17 @@ def report_losses(report, step):
 def check_single(report, cfg, batch_size):
     """Check a distillation without `model.teacher`: of itself, or data-free by `model.teachers`."""
     items, dataset, why = items_of(report, cfg, 'train', batch_size)
-    datasets = dict(val=validation_data(report, cfg), train=dataset)
-    datasets = {split: found for split, found in datasets.items() if found is not None}
-    settings, paths = model_settings(cfg), {}
+    datasets = data_sets(report, cfg, dataset)
+    settings, paths, writes = model_settings(cfg), {}, {}
     for name, teacher in (settings.get('teachers') or {}).items():
         key = f'model.teachers.{name}.ckpt_path'
         paths[name] = teacher.get('ckpt_path')
-        write = f"{key}='PATH or URL of a checkpoint of this teacher'"
+        writes[name] = f"{key}='PATH or URL of a checkpoint of this teacher'"
         if not paths[name]:
-            report.problems[f'the teacher {name!r} has no checkpoint: its weights are random'] = (
-                write
-            )
+            text = f'the teacher {name!r} has no checkpoint: its weights are random'
+            report.problems[text] = writes[name]
         elif not exists(paths[name]):
-            report.problems[f'{key}: {paths[name]!r} does not exist'] = write
+            report.problems[f'{key}: {paths[name]!r} does not exist'] = writes[name]
             paths[name] = None
         if not paths[name]:
             teacher.pop('ckpt_path', None)
@@ -705,9 +697,8 @@ def check_single(report, cfg, batch_size):
     report_generator(report, algorithm, images)
     for name, teacher in teachers.items():
         if paths[name]:
-            write = f"model.teachers.{name}.ckpt_path='PATH or URL of a checkpoint of this teacher'"
             preprocessor = algorithm.data_preprocessor
-            report_accuracy(report, teacher, preprocessor, datasets, paths[name], write)
+            report_accuracy(report, teacher, preprocessor, datasets, paths[name], writes[name])
     # A generator has an optimiser of its own.
     wrapper = cfg.get('optim_wrapper') if hasattr(algorithm, 'generator') else None
     step = report_step(report, algorithm, items, cfg, (), wrapper and wrapper.to_dict())

@@ -32,7 +32,7 @@ from mmrazor.utils import register_all_modules
 from amkd_mm.activation_checkpointing import disable_checkpointing
 from amkd_mm.attacks import AttackResult, BoundaryAttack
 from amkd_mm.checkpoint_files import exists, read_checkpoint
-from amkd_mm.checkpoint_fit import moved, without_wrapper
+from amkd_mm.checkpoint_fit import moved, weights_in
 from amkd_mm.class_numbers import check_labels
 from amkd_mm.classifiers import num_classes
 from amkd_mm.config_names import config_argument
@@ -41,6 +41,7 @@ from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks import BoundarySampleHook
 from amkd_mm.hooks.boundary_sample_hook import runner_up_target
 from amkd_mm.image_batches import read_batch
+from amkd_mm.model_settings import model_settings
 from amkd_mm.pixel_space import PixelSpace
 from amkd_mm.visualization import (
     EmbeddingMap,
@@ -151,7 +152,7 @@ def weights_of(name, path, parts):
         ValueError: If the checkpoint does not load, or lacks a part.
     """
     checkpoint = read_checkpoint(name, path)
-    weights = without_wrapper(checkpoint.get('state_dict', checkpoint))
+    weights = weights_in(checkpoint)
     found = {}
     for part in parts:
         prefix = f'{part}.'
@@ -174,9 +175,7 @@ def load(name, network, weights, key):
 
 def build_algorithm(cfg):
     """The algorithm of a config; not with the weights of its student."""
-    settings = cfg.model.to_dict()
-    if cfg.get('data_preprocessor') is not None:
-        settings.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())
+    settings = model_settings(cfg)
     path = settings.get('teacher_ckpt')
     if path and not exists(path):
         # The checkpoint holds the teacher. Only how its images were normalised may be missing.
