@@ -5,78 +5,107 @@ import torch.nn.functional as F
 from mmrazor.registry import HOOKS, OPTIM_WRAPPERS, TASK_UTILS
 from torch import Tensor
 
-from amkd_mm.attacks import AttackResult, BoundarySearch
+from amkd_mm.attacks import BoundarySearch
+from amkd_mm.attacks.targets import sample_target
 from amkd_mm.hooks import BoundarySampleHook
-from amkd_mm.hooks.boundary_sample_hook import sample_target
 from amkd_mm.optim import SeparateMomentumOptimWrapper
+from amkd_mm.samplers import BoundarySampler, Samples
 
 
-@HOOKS.register_module()
-class TwoBoundariesHook(BoundarySampleHook):
+class TwoBoundariesSampler(BoundarySampler):
     """Half as many base samples, each moved towards the teacher's second and its third class."""
 
-    def __init__(self, **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.target = next_two_targets
+    def choose_bases(self, batch, generator):
+        """See the base class; the second half repeats the first."""
+        rows, _ = super().choose_bases(batch, generator)
+        rows = rows[: len(rows) // 2].repeat(2)
+        logits, labels = batch.teacher_logits[rows], batch.labels[rows]
+        targets = next_two_targets(logits, labels)
+        return rows, targets.masked_fill(logits.argmax(1) != labels, -1)
 
-    def choose_bases(self, space, inputs, labels, generator) -> Tensor:
-        """Indices of the rows to attack, (M,): the second half repeats the first."""
-        rows = super().choose_bases(space, inputs, labels, generator)
-        return rows[: len(rows) // 2].repeat(2)
 
-
-def next_two_targets(logits: Tensor, labels: Tensor, generator=None) -> Tensor:
+def next_two_targets(logits: Tensor, labels: Tensor) -> Tensor:
     """The teacher's second class for the first half of the rows, its third for the others."""
     others = logits.scatter(1, labels[:, None], -float('inf')).argsort(1, descending=True)
     half = len(logits) // 2
     return torch.cat([others[:half, 0], others[half:, 1]])
 
 
-@HOOKS.register_module()
-class BothSidesHook(BoundarySampleHook):
+class BothSidesSampler(BoundarySampler):
     """Half as many base samples, and as many images of their target classes moved towards them."""
 
-    def find(self, space, inputs, labels, generator):
+    def choose_bases(self, batch, generator):
         """See the base class; a base sample whose target class is not in the batch stays alone."""
-        rows = self.choose_bases(space, inputs, labels, generator)
+        labels = batch.labels
+        rows, _ = super().choose_bases(batch, generator)
         rows = rows[: (len(rows) + 1) // 2]
-        logits = self.ask_teacher(space.pad(inputs[rows])).detach()
-        targets = sample_target(logits, labels[rows], generator)
+        targets = sample_target(batch.teacher_logits[rows], labels[rows], generator)
         candidates = targets[:, None] == labels
         partners, alone = candidates.int().argmax(1), ~candidates.any(1)
         base = torch.cat([rows, partners[~alone]])
         towards = torch.cat([targets, labels[rows][~alone]])
-        return base, self.move(space, inputs[base], labels[base], lambda _: towards)
+        return base, towards.masked_fill(batch.teacher_logits[base].argmax(1) != labels[base], -1)
 
 
-@HOOKS.register_module()
-class BetweenImagesHook(BoundarySampleHook):
+class BetweenImagesSampler(BoundarySampler):
     """Where the teacher changes its mind on the straight way to an image of another class.
 
     Which is where decision-based attacks start (Brendel et al., ICLR 2018). The images between two
     are ambiguous for every network, those at the end of a gradient only for the attacked one.
     """
 
-    def find(self, space, inputs, labels, generator):
+    def __call__(self, batch, generator):
         """See the base class; the target class is the one on the other side."""
-        rows = self.choose_bases(space, inputs, labels, generator)
-        others = torch.randint(len(labels), (len(rows),), generator=generator).to(rows)
-        start, end, base = inputs[rows], inputs[others], labels[rows]
-        low = inputs.new_zeros(len(rows), 1, 1, 1)
+        rows, _ = super().choose_bases(batch, generator)
+        others = torch.randint(len(batch.labels), (len(rows),), generator=generator).to(rows)
+        start, end, base = batch.inputs[rows], batch.inputs[others], batch.labels[rows]
+        low = start.new_zeros(len(rows), 1, 1, 1)
         high = torch.ones_like(low)
-
-        def ask(images):
-            return self.ask_teacher(space.pad(images))
-
-        suitable = (ask(start).argmax(1) == base) & (ask(end).argmax(1) != base)
+        predicted = batch.teacher_logits.argmax(1)
+        suitable = (predicted[rows] == base) & (predicted[others] != base)
         for _ in range(6):
             middle = (low + high) / 2
-            kept = (ask(start.lerp(end, middle)).argmax(1) == base)[:, None, None, None]
+            kept = batch.teacher(start.lerp(end, middle)).argmax(1) == base
+            kept = kept[:, None, None, None]
             low, high = torch.where(kept, middle, low), torch.where(kept, high, middle)
         moved = start.lerp(end, high)
-        logits = ask(moved)
-        targets = logits.argmax(1).masked_fill(~suitable, -1)
-        return rows, AttackResult(moved, suitable, logits, targets)
+        logits = batch.teacher(moved)
+        gap = logits.softmax(1).topk(2).values.diff(dim=1).abs()
+        return Samples(
+            moved[suitable],
+            start[suitable],
+            rows[suitable],
+            base[suitable],
+            logits.argmax(1)[suitable],
+            logits[suitable],
+            dict(
+                attacked=suitable.sum(),
+                reached=suitable.float().mean(),
+                gap=gap[suitable].mean(),
+                l2=(moved - start)[suitable].flatten(1).norm(dim=1).mean(),
+            ),
+        )
+
+
+@HOOKS.register_module()
+class TwoBoundariesHook(BoundarySampleHook):
+    """See its sampler."""
+
+    sampler_class = TwoBoundariesSampler
+
+
+@HOOKS.register_module()
+class BothSidesHook(BoundarySampleHook):
+    """See its sampler."""
+
+    sampler_class = BothSidesSampler
+
+
+@HOOKS.register_module()
+class BetweenImagesHook(BoundarySampleHook):
+    """See its sampler."""
+
+    sampler_class = BetweenImagesSampler
 
 
 @TASK_UTILS.register_module()

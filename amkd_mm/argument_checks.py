@@ -5,6 +5,7 @@ which counts as true. ``key`` names class and argument in each message.
 """
 
 import math
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -46,6 +47,12 @@ def check_number(
         raise ValueError(f'{key} must be >= {minimum}, not {value}')
     if above is not None and value <= above:
         raise ValueError(f'{key} must be > {above}, not {value}')
+
+
+def check_choice(key: str, value: Any, choices: Sequence[str]) -> None:
+    """Raise ``ValueError`` unless ``value`` is one of the choices."""
+    if value not in choices:
+        raise ValueError(f'{key} must be one of {tuple(choices)}, not {value!r}')
 
 
 def check_kind(key: str, value: Any, kinds: type | tuple[type, ...], example: str) -> None:

@@ -5,8 +5,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import boundary_rows
-
 
 def read_batch(reader: str, pipeline: str, data_batch: dict) -> tuple[Tensor, Tensor]:
     """Clean images and labels of a batch.
@@ -14,7 +12,7 @@ def read_batch(reader: str, pipeline: str, data_batch: dict) -> tuple[Tensor, Te
     Args:
         reader (str): Who needs them, for messages.
         pipeline (str): Config key of the pipeline that made the batch, for messages.
-        data_batch (dict): As the dataloader gives it, with or without appended rows.
+        data_batch (dict): As the dataloader gives it.
 
     Returns:
         tuple: Images (N, C, H, W), as they are, and labels (N,), on the batch's device.
@@ -28,21 +26,32 @@ def read_batch(reader: str, pipeline: str, data_batch: dict) -> tuple[Tensor, Te
             f'{reader} needs batches with `inputs` and `data_samples`: end the '
             f"`{pipeline}` with dict(type='PackInputs')"
         )
-    samples = data_batch['data_samples']
-    samples = [sample for sample in samples if not boundary_rows.is_boundary(sample)]
-    images = data_batch['inputs'][: len(samples)]
+    image_size(reader, pipeline, data_batch)
+    images = data_batch['inputs']
     if not isinstance(images, Tensor):
-        shapes = {tuple(image.shape) for image in images}
-        if len(shapes) > 1:
-            raise TypeError(
-                f'{reader} needs images of one size in a batch, but got '
-                f'{sorted(shapes)}: resize or crop them in the `{pipeline}`'
-            )
         images = torch.stack(list(images))
-    labels = labels_of(samples)
+    labels = labels_of(data_batch['data_samples'])
     if labels is None:
         raise TypeError(f'{reader} needs single-label samples, one `gt_label` each')
     return images, labels
+
+
+def image_size(reader: str, pipeline: str, data_batch: dict) -> tuple[int, int]:
+    """Height and width of a batch's images; arguments are those of :func:`read_batch`.
+
+    Raises:
+        TypeError: If the batch has images of several sizes.
+    """
+    images = data_batch['inputs']
+    shapes = {
+        tuple(image.shape) for image in (images[:1] if isinstance(images, Tensor) else images)
+    }
+    if len(shapes) > 1:
+        raise TypeError(
+            f'{reader} needs images of one size in a batch, but got '
+            f'{sorted(shapes)}: resize or crop them in the `{pipeline}`'
+        )
+    return shapes.pop()[-2:]
 
 
 def labels_of(samples: Any) -> Tensor | None:

@@ -12,8 +12,8 @@ LOWEST_PIXEL, HIGHEST_PIXEL = 0, 255
 class PixelSpace:
     """Inverts the normalisation of a data preprocessor.
 
-    An attack works on normalised inputs, a dataloader delivers pixels, and the preprocessor only
-    knows one direction. Padding is kept apart: it belongs to the network, not to the sample.
+    The preprocessor only knows one direction, and does not say what a valid input is. Padding is
+    kept apart: it belongs to the network, not to the sample.
 
     Args:
         preprocessor (BaseDataPreprocessor): ``ClsDataPreprocessor`` of MMPretrain,
@@ -52,6 +52,12 @@ class PixelSpace:
         if not any(margin):
             return inputs
         return F.pad(inputs, margin, value=float(self.preprocessor.pad_value))
+
+    @staticmethod
+    def crop(inputs: Tensor, size: tuple[int, int]) -> Tensor:
+        """Inputs without the padding of images that are ``size`` (height, width) large."""
+        height, width = size
+        return inputs[..., :height, :width]
 
     @property
     def bounds(self) -> tuple[Tensor, Tensor]:

@@ -1,9 +1,11 @@
 """AMKD: adversarial metric knowledge distillation."""
 
+import time
 import warnings
-from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from copy import copy
+from functools import cached_property
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -12,19 +14,21 @@ from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.structures import BaseDataElement
 from mmrazor.models import BaseAlgorithm, SingleTeacherDistill
 from mmrazor.models.distillers import OFDDistiller
-from mmrazor.models.task_modules.recorder import ParameterRecorder, RecorderManager
 from mmrazor.models.utils import add_prefix
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
-from ..activation_checkpointing import disable_checkpointing
-from ..argument_checks import check_bool, check_kind
-from ..boundary_rows import Rows, is_boundary, split
+from ..activation_checkpointing import disable_checkpointing, without_checkpointing
+from ..argument_checks import check_bool, check_choice, check_kind
 from ..classifiers import expected_normalization, to_logits, warn_of_other_normalization
 from ..fast_teacher import FastTeacher
+from ..image_batches import labels_of
+from ..modes import evaluation_mode
+from ..pixel_space import PixelSpace
 from ..recorded_config import check_normalization
-from ..recorders import sources_of
-from .boundary_norm import check_boundary_norm, is_synchronised, normalize_boundary_rows
+from ..recorders import LogitsRecorder, record_known, record_nothing, recording, sources_of
+from ..samplers import CleanBatch, Sampler, SampleRequest, Samples
+from .boundary_norm import check_boundary_norm, is_synchronised, normalize_boundary_samples
 from .chance_check import ChanceCheck
 from .connector_checks import check_connectors
 from .distiller_checks import check_arguments, check_cfg_path, check_distiller
@@ -39,6 +43,8 @@ from .preparation import (
 )
 from .teacher_checkpoint import check_exists, initial_preprocessor, load_teacher
 
+REDUCTIONS = ('samples', 'batch')
+
 
 @MODELS.register_module()
 class AMKD(SingleTeacherDistill):
@@ -51,19 +57,20 @@ class AMKD(SingleTeacherDistill):
 
     ``L = L_task(S(x), y) + a(t) KD(S(x), T(x)) + b(t) KD(S(x^), T(x^)) + c(t) Triplet(x^)``
 
-    ``BoundarySampleHook`` appends the boundary samples x^ to the batch. This class runs the
-    clean rows first and the boundary rows second inside one recorder context, so that every
-    recorder holds the clean rows' record at ``record_idx=0`` and the boundary rows' at
-    ``record_idx=1``. Any registered loss can therefore read either kind through
+    In each step both networks see the clean batch first. From that and from their logits the
+    sampler of a ``BoundarySampleHook`` makes boundary samples x^, which both networks see next. So
+    every recorder holds the record of the clean batch at ``record_idx=0`` and that of the boundary
+    samples at ``record_idx=1``. Any registered loss can therefore read either kind through
     ``loss_forward_mappings``, and every config of ``SingleTeacherDistill`` is valid here. The
-    task loss of the boundary rows is dropped. Without boundary rows in a batch, the losses that
-    read their records are skipped, and only those. Where several hooks append rows, those of the
-    second have ``record_idx=2``, and so on, in the order of ``custom_hooks``.
+    task loss of boundary samples is dropped. Without any in a step, the losses that read their
+    records are skipped, and only those. Where several hooks make samples, those of the second have
+    ``record_idx=2``, and so on, in the order of ``custom_hooks``. The teacher does not look at
+    samples again where the distiller records no more than its logits and the sampler knows them.
 
     ``dict(type='Logits')``, ``dict(type='Embedding')`` and ``dict(type='Labels')`` record what
     every classifier of MMPretrain has (:mod:`amkd_mm.recorders`), MMRazor's recorders anything.
     A module that runs n times in a forward call, such as the ReLU of MMPretrain's ResNet blocks,
-    makes n records of the clean rows first: its boundary rows begin at ``record_idx=n``.
+    makes n records of the clean batch first: its boundary samples begin at ``record_idx=n``.
 
     Unlike ``SingleTeacherDistill`` it runs a teacher that is not trained wholly in evaluation
     mode (MMRazor leaves Dropout and DropPath alive) and by ``mode='tensor'`` (its own loss is
@@ -90,11 +97,15 @@ class AMKD(SingleTeacherDistill):
         teacher_input_size (int | Sequence[int], optional): Height and width of the images for the
             teacher, to which those of the student are resized (bicubic, differentiable). Defaults
             to None, the size of the student's.
-        boundary_norm (str): How batch norm of the student, in training mode, treats boundary rows.
-            ``'update'``: by their own statistics, which also update the running ones, as in BSS;
-            ``'batch'``: by their own statistics, while the running ones are of clean rows alone;
-            ``'running'``: by the running statistics. A single row always has these, unless batch
-            norm is synchronised. Defaults to ``'update'``.
+        boundary_norm (str): How batch norm of the student, in training mode, treats boundary
+            samples. ``'update'``: by their own statistics, which also update the running ones, as
+            in BSS; ``'batch'``: by their own statistics, while the running ones are of clean images
+            alone; ``'running'``: by the running statistics. A single sample always has these,
+            unless batch norm is synchronised. Defaults to ``'update'``.
+        boundary_reduction (str): What the losses of boundary samples, which are means, are means
+            over. ``'samples'``: over the samples that there are, as published; ``'batch'``: over
+            the rows of the clean batch, so that few samples have little weight. Defaults to
+            ``'samples'``.
         teacher_compile (bool | dict): Whether to compile the teacher, while it is not trained,
             by :func:`torch.compile`, or the arguments of that. Defaults to False.
         data_preprocessor (dict | nn.Module, optional): As in MMPretrain, ``type`` may be left
@@ -109,7 +120,7 @@ class AMKD(SingleTeacherDistill):
         ValueError: If the checkpoint does not fit, the class counts differ, a head is for several
             labels or tasks or cannot be trained, a recorder waits for the loss of a teacher that is
             not trained, settings beside ``cfg_path`` or a loss without a mapping have no effect,
-            ``boundary_norm`` is unknown, or PyTorch cannot compile.
+            ``boundary_norm`` or ``boundary_reduction`` is unknown, or PyTorch cannot compile.
     """
 
     def __init__(
@@ -123,6 +134,7 @@ class AMKD(SingleTeacherDistill):
         teacher_eval: bool = True,
         teacher_compile: bool | dict = False,
         boundary_norm: str = 'update',
+        boundary_reduction: str = 'samples',
         teacher_input_size: int | Sequence[int] | None = None,
         data_preprocessor: dict | nn.Module | None = None,
         **kwargs,
@@ -157,6 +169,7 @@ class AMKD(SingleTeacherDistill):
         teacher = MODELS.build(teacher) if isinstance(teacher, dict) else teacher
         check_pair(student, teacher, trained)
         check_boundary_norm(boundary_norm)
+        check_choice('model.boundary_reduction', boundary_reduction, REDUCTIONS)
         adaptations = []
         # A frozen teacher needs neither, and not every device has the one, nor an attack the other.
         if not trained and has_sync_batch_norm(teacher):
@@ -209,6 +222,7 @@ class AMKD(SingleTeacherDistill):
         for text in adaptations:
             print_log(text, logger='current')
         self.boundary_norm = boundary_norm
+        self.boundary_reduction = boundary_reduction
         self.teacher_eval = teacher_eval and not self.teacher_trainable
         if self.teacher_eval:
             self.teacher.eval()
@@ -216,36 +230,31 @@ class AMKD(SingleTeacherDistill):
         replaced = self.fast_teacher.parts
         self.teacher_is_fast = self.teacher_eval and not self._teacher_is_recorded_in(replaced)
         self.chance_check = ChanceCheck()
-        self.boundary_groups = 0
+        self.samplers: list[Sampler] = []
+        """What makes samples, in the order of their ``record_idx``, set by hooks."""
+        self._requests: dict[Sampler, SampleRequest] = {}
         self._is_first_step = True
 
-    @property
-    def boundary_groups(self) -> int:
-        """Number of hooks that append rows, set by them."""
-        return self._boundary_groups
+    def request_samples(self, sampler: Sampler, request: SampleRequest) -> None:
+        """Let one of the samplers make samples in the next step, whose request then has them."""
+        self._requests[sampler] = request
 
-    @boundary_groups.setter
-    def boundary_groups(self, number: int) -> None:
-        self._boundary_groups = number
-        for delivery in self.distiller.deliveries.deliveries.values():
-            # The outputs of the teacher's clean and other rows wait for the student.
-            delivery.data_queue = deque(maxlen=(1 + max(1, number)) * delivery.max_keep_data)
-
-    def losses_of_group(self, group: int) -> list[str]:
-        """Names of the distillation losses that read what one of the hooks appends."""
-        if self.boundary_groups <= 1:
+    def losses_of(self, sampler: Sampler) -> list[str]:
+        """Names of the distillation losses that read what one of the samplers makes."""
+        if len(self.samplers) <= 1:
             return self.boundary_losses
+        index = 1 + self.samplers.index(sampler)
         return [
             name
             for name, mapping in self.distiller.loss_forward_mappings.items()
-            if any(record.get('record_idx', 0) == group for record in mapping.values())
+            if any(record.get('record_idx', 0) == index for record in mapping.values())
         ]
 
     @property
     def boundary_losses(self) -> list[str]:
         """Names of the distillation losses that read more than the first record.
 
-        It is one of boundary rows, unless its module runs several times in a forward call.
+        It is one of samples, unless its module runs several times in a forward call.
         """
         mappings = getattr(self.distiller, 'loss_forward_mappings', {})
         return [
@@ -267,68 +276,174 @@ class AMKD(SingleTeacherDistill):
         """Losses of a batch.
 
         Args:
-            batch_inputs (Tensor): Preprocessed images, (N, C, H, W), boundary rows last.
+            batch_inputs (Tensor): Preprocessed images, (N, C, H, W).
             data_samples (list[BaseDataElement]): N data samples.
 
         Returns:
-            dict[str, Tensor]: ``student.*``, the task loss of the clean rows; ``distill.*``,
-            the distillation losses; ``teacher.*`` if the teacher is trained.
+            dict[str, Tensor]: ``student.*``, the task loss; ``distill.*``, the distillation
+            losses; ``teacher.*`` if the teacher is trained.
 
         Raises:
+            TypeError: If samples are to be made, and the data samples have no single label each.
             ValueError: In the first step, if a record of the student has no gradient because the
                 activations around it are checkpointed, or if a loss reads a record that no step
                 makes.
         """
-        clean, *groups = split(batch_inputs, data_samples, max(1, self.boundary_groups))
-        # Rows that no loss reads would only cost time and disturb batch norm.
-        read = self.boundary_losses and not self.distillation_stopped
-        passes = [clean, *(rows if read and self._has_rows(rows[0]) else None for rows in groups)]
-
-        losses = dict()
+        requests, self._requests = self._requests, {}
+        if not self.boundary_losses or self.distillation_stopped:
+            # Samples that no loss reads would only cost time and disturb batch norm.
+            requests = {}
         if self.teacher_is_fast:
-            self.fast_teacher.update(clean[0])
-        # First the deliveries record what the teacher's pass makes, then they hand it to the
-        # student.
-        self.distiller.set_deliveries_override(False)
-        with self.distiller.teacher_recorders, self.distiller.deliveries:
-            teacher_losses = self._run_passes(
-                self._run_teacher, passes, self.distiller.teacher_recorders
-            )
+            self.fast_teacher.update(batch_inputs)
+        asks_student = any(sampler.needs_student for sampler in requests)
+        with self._student_logits if asks_student else nullcontext():
+            teacher_found, student_losses = self._pass(batch_inputs, data_samples)
+        losses = dict()
         if self.teacher_trainable:
-            losses.update(add_prefix(teacher_losses, 'teacher'))
+            losses.update(add_prefix(teacher_found, 'teacher'))
         else:
-            self.chance_check.update(teacher_losses, clean[1])
-
-        self.distiller.set_deliveries_override(True)
-        with self.distiller.student_recorders, self.distiller.deliveries:
-            student_losses = self._run_passes(
-                self._run_student, passes, self.distiller.student_recorders
-            )
+            self.chance_check.update(teacher_found, data_samples)
         if self.calculate_student_loss:
             losses.update(add_prefix(student_losses, 'student'))
+
+        # Without samplers the losses that read their records are told by an empty one, too.
+        for passes, sampler in enumerate(self.samplers or [None], 1):
+            request = requests.get(sampler)
+            if request is not None:
+                self._make_samples(sampler, request, batch_inputs, data_samples, teacher_found)
+            if request is not None and self._is_anywhere(request.samples):
+                self._pass_samples(request.samples, data_samples)
+            else:
+                record_nothing(self.distiller.teacher_recorders, passes)
+                record_nothing(self.distiller.student_recorders, passes)
 
         if not self.distillation_stopped:
             skipped = self._losses_without_records()
             if self._is_first_step:
                 self._is_first_step = False
-                check_records(self.distiller, self.boundary_groups)
-                self._warn_without_boundary_rows(skipped)
+                check_records(self.distiller, len(self.samplers))
+                self._warn_without_samplers(skipped)
                 if self._student_is_trained and torch.is_grad_enabled():
                     check_gradients(self.student, self.distiller)
-            losses.update(add_prefix(self._distill_losses(skipped), 'distill'))
+            distill_losses = self._distill_losses(skipped)
+            if self.boundary_reduction == 'batch':
+                for sampler, request in requests.items():
+                    share = len(request.samples.rows) / len(batch_inputs)
+                    for name in self.losses_of(sampler):
+                        if name in distill_losses:
+                            distill_losses[name] = distill_losses[name] * share
+            losses.update(add_prefix(distill_losses, 'distill'))
         if get_world_size() > 1 and (self.distillation_stopped or skipped):
             self._touch_distiller(losses)
         return losses
 
-    def _has_rows(self, inputs: Tensor) -> bool:
-        """Whether there are rows; where batch norm is synchronised, in each of the processes.
+    def _pass(
+        self,
+        inputs: Tensor,
+        data_samples: list[BaseDataElement] | None,
+        samples: Samples | None = None,
+    ) -> tuple:
+        """Let both networks see the clean batch, or samples, and record what the distiller wants.
+
+        Returns:
+            tuple: What :meth:`_run_teacher` gives, and the losses of the student.
+        """
+        teacher_recorders, deliveries = self.distiller.teacher_recorders, self.distiller.deliveries
+        teacher_found = None
+        if samples is None or not self._teacher_is_known(samples):
+            # First the deliveries keep what the teacher makes, then they hand it to the student.
+            self.distiller.set_deliveries_override(False)
+            with recording(teacher_recorders, samples), deliveries:
+                teacher_found = self._run_teacher(inputs, data_samples)
+        self.distiller.set_deliveries_override(True)
+        norm = nullcontext()
+        if samples is not None:
+            norm = normalize_boundary_samples(self.student, self.boundary_norm, len(inputs))
+        with recording(self.distiller.student_recorders, samples), deliveries, norm:
+            return teacher_found, self._run_student(inputs, data_samples)
+
+    def _teacher_is_known(self, samples: Samples) -> bool:
+        """Record what the teacher's pass would, if the sampler knows all of it."""
+        if not self.teacher_eval or self.distiller.deliveries.deliveries:
+            return False
+        return record_known(self.distiller.teacher_recorders, samples)
+
+    def _pass_samples(self, samples: Samples, data_samples: list[BaseDataElement]) -> None:
+        """Let both networks see samples; they have the labels of the rows they were made from."""
+        space = PixelSpace(self.data_preprocessor)
+        made_from = [data_samples[row] for row in samples.rows.tolist()]
+        self._pass(space.pad(samples.inputs), made_from, samples)
+
+    @torch.no_grad()
+    def _make_samples(
+        self,
+        sampler: Sampler,
+        request: SampleRequest,
+        inputs: Tensor,
+        data_samples: list[BaseDataElement] | None,
+        teacher_logits: Tensor | dict,
+    ) -> None:
+        """Let a sampler make the samples of a request, given the clean batch and its logits."""
+        started = time.perf_counter()
+        labels = labels_of(data_samples)
+        if labels is None:
+            raise TypeError(
+                f'{type(sampler).__name__} needs single-label samples, one `gt_label` each'
+            )
+        space = PixelSpace(self.data_preprocessor)
+        student_logits = None
+        if sampler.needs_student:
+            student_logits = self._student_logits.get_record_data().detach()
+        with self._ready_teacher() as ask, nullcontext() if request.amp else exact(inputs):
+            if ask is self.fast_teacher:
+                ask.update(inputs)
+            if not self.teacher_eval:
+                teacher_logits = ask(inputs)
+            batch = CleanBatch(
+                space.crop(inputs, request.size),
+                labels.to(inputs.device),
+                teacher_logits,
+                student_logits,
+                lambda images: ask(space.pad(images)),
+                space,
+            )
+            generator = torch.Generator().manual_seed(request.seed)
+            request.samples = sampler(batch, generator)
+        request.seconds = time.perf_counter() - started
+
+    @contextmanager
+    def _ready_teacher(self) -> Iterator[Callable[[Tensor], Tensor]]:
+        """Logits of the teacher in evaluation mode, as a function with input gradients."""
+        # MMRazor may train the statistics of its batch norm; then a folded copy is soon outdated.
+        if not self.teacher_trainable and (self.teacher_eval or self.teacher_norm_eval):
+            ask = self.fast_teacher
+        else:
+            ask = self._ask_teacher
+        modes = nullcontext() if self.teacher_eval else evaluation_mode(self.teacher)
+        # Checkpointing does not give input gradients.
+        trained = [self.teacher] if self.teacher_trainable else []
+        with modes, without_checkpointing(*trained):
+            yield ask
+
+    def _ask_teacher(self, inputs: Tensor) -> Tensor:
+        return to_logits(self.teacher(inputs, mode='tensor'))
+
+    @cached_property
+    def _student_logits(self) -> LogitsRecorder:
+        """Sees the student's logits in its clean pass, for samplers."""
+        recorder = LogitsRecorder()
+        recorder.initialize(self.student)
+        return recorder
+
+    def _is_anywhere(self, samples: Samples) -> bool:
+        """Whether there are samples; where batch norm is synchronised, in each of the processes.
 
         It waits for all of them in every forward pass.
         """
-        has_rows = len(inputs) > 0
+        has_rows = len(samples.rows) > 0
         if get_world_size() == 1 or not has_sync_batch_norm(self.student):
             return has_rows
-        everywhere = torch.tensor(int(has_rows), device=inputs.device)
+        everywhere = torch.tensor(int(has_rows), device=samples.rows.device)
         all_reduce(everywhere, 'min')
         return bool(everywhere)
 
@@ -342,29 +457,6 @@ class AMKD(SingleTeacherDistill):
         for parameter in self.distiller.parameters():
             if name and parameter.requires_grad:
                 losses[name] = losses[name] + 0 * parameter.sum()
-
-    @staticmethod
-    def _run_passes(run: Callable, passes: list[Rows | None], recorders: RecorderManager):
-        """Run a network on the rows of each pass, and return what it makes of the clean ones.
-
-        Rows that are not there leave empty records, so that those of the next have their index.
-        """
-        clean, *groups = passes
-        found = run(*clean)
-        buffers = [
-            recorder.data_buffer
-            for recorder in recorders.recorders.values()
-            # A parameter is there at all times.
-            if not isinstance(recorder, ParameterRecorder)
-        ]
-        lengths = [len(buffer) for buffer in buffers]
-        for rows in groups:
-            if rows is not None:
-                run(*rows)
-                continue
-            for buffer, length in zip(buffers, lengths, strict=True):
-                buffer.extend([None] * length)
-        return found
 
     def _run_teacher(self, inputs: Tensor, data_samples: list[BaseDataElement]):
         """Losses of a teacher that is trained, otherwise logits."""
@@ -391,15 +483,11 @@ class AMKD(SingleTeacherDistill):
 
     def _run_student(self, inputs: Tensor, data_samples: list[BaseDataElement]):
         """Losses of the student; by ``mode='loss'``, so that labels can be recorded."""
-        grad = torch.set_grad_enabled(self._student_is_trained and torch.is_grad_enabled())
-        norm = nullcontext()
-        if data_samples and is_boundary(data_samples[0]):
-            norm = normalize_boundary_rows(self.student, self.boundary_norm, len(inputs))
-        with grad, norm:
+        with torch.set_grad_enabled(self._student_is_trained and torch.is_grad_enabled()):
             return self.student(inputs, data_samples, mode='loss')
 
     def _losses_without_records(self) -> list[str]:
-        """Losses that read a record that only boundary rows would have made."""
+        """Losses that read a record that only samples would have made."""
 
         def exists(recorder: str, from_student: bool, record_idx: int = 0, **_) -> bool:
             side = 'student_recorders' if from_student else 'teacher_recorders'
@@ -415,25 +503,30 @@ class AMKD(SingleTeacherDistill):
 
     def _distill_losses(self, skipped: list[str]) -> dict[str, Tensor]:
         """Distillation losses without the ``skipped``."""
-        if not skipped:
-            return self.distiller.compute_distill_losses()
-        mappings = self.distiller.loss_forward_mappings
-        self.distiller.loss_forward_mappings = {
-            name: mapping for name, mapping in mappings.items() if name not in skipped
-        }
-        try:
-            return self.distiller.compute_distill_losses()
-        finally:
-            self.distiller.loss_forward_mappings = mappings
+        distiller = self.distiller
+        if skipped:
+            # It has the same parts, and fewer losses to compute.
+            distiller = copy(distiller)
+            distiller.loss_forward_mappings = {
+                name: mapping
+                for name, mapping in distiller.loss_forward_mappings.items()
+                if name not in skipped
+            }
+        return distiller.compute_distill_losses()
 
-    def _warn_without_boundary_rows(self, skipped: list[str]) -> None:
-        """Warn if losses wait for boundary rows that nothing produces."""
-        if skipped and not self.boundary_groups:
+    def _warn_without_samplers(self, skipped: list[str]) -> None:
+        """Warn if losses wait for samples that nothing makes."""
+        if skipped and not self.samplers:
             warnings.warn(
                 f'{skipped} read boundary samples (`record_idx=1`), but nothing '
                 "makes any: add dict(type='mmrazor.BoundarySampleHook', ...) to `custom_hooks`",
                 stacklevel=2,
             )
+
+
+def exact(inputs: Tensor) -> torch.autocast:
+    """Full precision on the device of the inputs, within mixed precision."""
+    return torch.autocast(inputs.device.type, enabled=False)
 
 
 def has_sync_batch_norm(model: nn.Module) -> bool:

@@ -1,4 +1,4 @@
-"""How batch norm treats boundary rows."""
+"""How batch norm treats boundary samples."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -18,8 +18,8 @@ def check_boundary_norm(choice: str) -> None:
 
 
 @contextmanager
-def normalize_boundary_rows(model: nn.Module, choice: str, num_rows: int) -> Iterator[None]:
-    """Let a model's batch norm treat rows as ``boundary_norm`` of ``AMKD`` says.
+def normalize_boundary_samples(model: nn.Module, choice: str, num_rows: int) -> Iterator[None]:
+    """Let a model's batch norm treat samples as ``boundary_norm`` of ``AMKD`` says.
 
     A single row has no batch statistics in a feature map of one pixel, which PyTorch refuses: it
     gets the running ones. Where batch norm is synchronised it is not alone, and the other processes

@@ -46,9 +46,9 @@ def check_records(distiller: nn.Module, hooks: int) -> None:
     """Check, in the first step, that the records which the losses read can exist.
 
     Args:
-        distiller (BaseDistiller): Its recorders hold what the clean rows and those of each hook
-            made, empty records where there were none.
-        hooks (int): Number of hooks that append rows. Without any, records of one are awaited.
+        distiller (BaseDistiller): Its recorders hold those of the clean batch and of the samples of
+            each hook, empty records where there were none.
+        hooks (int): Number of hooks with samples. Without any, records of one are awaited.
 
     Raises:
         ValueError: If a loss reads a record that no step makes, so that it is never computed.
@@ -65,8 +65,8 @@ def check_records(distiller: nn.Module, hooks: int) -> None:
                 if index >= number:
                     raise ValueError(
                         f'{MAPPINGS}.{loss}.{argument}: record_idx={index}, so that the loss is '
-                        f'never computed: {record["recorder"]!r} records {runs} for the clean rows '
-                        f'and {runs} for each hook that appends rows, of which `custom_hooks` has '
+                        f'never computed: {record["recorder"]!r} records {runs} for the clean '
+                        f'batch and {runs} for each hook with samples, of which `custom_hooks` has '
                         f'{hooks}: '
                         + (f'at most {number - 1}' if number else 'its source does not run')
                     )
@@ -74,7 +74,7 @@ def check_records(distiller: nn.Module, hooks: int) -> None:
     unread = [number for number in range(1, hooks + 1) if number not in read]
     if unread:
         warn(
-            f'no loss reads the samples of hook {unread} of {hooks} that append rows: let a loss '
+            f'no loss reads the samples of hook {unread} of {hooks} that have some: let a loss '
             f'read them by `record_idx` in `{MAPPINGS}`, or remove the hook from `custom_hooks`'
         )
     for name, loss in getattr(distiller, 'distill_losses', {}).items():

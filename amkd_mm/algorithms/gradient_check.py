@@ -27,7 +27,7 @@ def check_gradients(student: nn.Module, distiller: BaseDistiller) -> None:
             if not read['from_student']:
                 continue
             recorder = distiller.student_recorders.get_recorder(read['recorder'])
-            # There may be none yet, of boundary rows.
+            # There may be none yet, of samples.
             index = read.get('record_idx', 0)
             if has_gradient(recorder.data_buffer[index : index + 1]):
                 continue

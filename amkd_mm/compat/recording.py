@@ -10,6 +10,7 @@ def apply():
     disable_nested_inplace()
     keep_recorded_outputs()
     take_recorder_classes()
+    restore_what_is_recorded()
 
 
 def disable_nested_inplace():
@@ -80,6 +81,26 @@ def take_recorder_classes():
 def recorder_name(kind):
     """What a config calls a recorder, given that or its class."""
     return kind.__name__.removesuffix('Recorder') if inspect.isclass(kind) else kind
+
+
+def restore_what_is_recorded():
+    """A function or method that two recorders look at stays patched for ever, and records on.
+
+    MMRazor 1.0.0 puts a wrapper around it for each recorder or delivery, and takes them off in the
+    same order, so that the last one puts the first one's wrapper back. Here in the reverse order.
+    """
+    from mmrazor.models.task_modules.delivery import DistillDeliveryManager
+    from mmrazor.models.task_modules.recorder import RecorderManager
+
+    def leave(parts):
+        def exit(self, exc_type, exc_value, traceback):
+            for part in reversed(getattr(self, parts).values()):
+                part.__exit__(exc_type, exc_value, traceback)
+
+        return exit
+
+    RecorderManager.__exit__ = leave('recorders')
+    DistillDeliveryManager.__exit__ = leave('deliveries')
 
 
 def copy_tensors(outputs):

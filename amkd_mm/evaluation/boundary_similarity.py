@@ -9,7 +9,7 @@ from mmpretrain.registry import METRICS
 from torch import Tensor
 
 from ..attacks.base import Bounds, Model
-from ..hooks.boundary_sample_hook import runner_up_target
+from ..attacks.targets import runner_up_target
 from .pair_metric import PairMetric
 
 

@@ -13,11 +13,12 @@ from mmengine.model import is_model_wrapper
 from mmrazor.registry import HOOKS
 
 from ..argument_checks import check_bool, check_int
-from ..boundary_rows import is_boundary
+from ..classifiers import to_logits
+from ..modes import evaluation_mode
 from ..pixel_space import PixelSpace
+from ..samplers import Samples
 from ..visualization import draw_boundary_panel, draw_notice, render
 from .boundary_sample_hook import BoundarySampleHook
-from .sample_hook import ask, evaluation_mode
 from .training_span import check_unit, now_and_total
 
 
@@ -26,10 +27,10 @@ class BoundaryVisualizationHook(Hook):
     """Draws boundary samples from time to time: base sample, perturbation and boundary sample.
 
     Below the samples stand the probabilities of teacher and student for the base and the target
-    class. The samples are those that ``BoundarySampleHook`` appended to the first batch of the
-    epoch that has any; if none of an epoch's images could be moved, the picture says so. There is
-    no picture of an epoch in which ``BoundarySampleHook`` has nothing to do. By iterations, it is
-    the first batch from every ``interval``-th iteration on.
+    class. The samples are those of the first step of the epoch that has any, and the networks as
+    they are after that step; if none of an epoch's images could be moved, the picture says so.
+    There is no picture of an epoch in which ``BoundarySampleHook`` has nothing to do. By
+    iterations, it is the first step from every ``interval``-th iteration on.
 
     Pictures go to the back ends of the Runner's visualizer, by the name ``boundary_samples`` and
     with the epoch or iteration, from 1, as the step: a file below ``vis_data/vis_image``,
@@ -50,7 +51,7 @@ class BoundaryVisualizationHook(Hook):
             has no ``BoundarySampleHook``, or no epochs although ``interval`` counts them.
     """
 
-    # After the hooks that append samples.
+    # After the hooks that ask for samples.
     priority = 'LOW'
 
     def __init__(
@@ -89,22 +90,21 @@ class BoundaryVisualizationHook(Hook):
             self.begin(runner, self.every_n_epochs(runner, self.interval))
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        """Draw the samples of this batch, if there are any and a picture is due."""
+        """Begin to wait for samples of these iterations."""
         if not self.by_epoch and self.every_n_train_iters(runner, self.interval):
             self.end(runner)
             self.begin(runner, True)
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """Draw the samples of this step, if there are any and a picture is due."""
         if not self._is_due:
             return
         self._was_active |= any(hook.is_active(runner) for hook in self._producers)
-        # Other hooks append rows without a target class.
-        rows = [
-            row
-            for row, sample in enumerate(data_batch['data_samples'])
-            if is_boundary(sample) and sample.boundary_target >= 0
-        ]
-        if rows:
-            self._is_due = False
-            self.add(runner, partial(self.draw, runner, data_batch, rows[: self.num_samples]))
+        for hook in self._producers:
+            if hook.samples is not None and len(hook.samples.rows):
+                self._is_due = False
+                self.add(runner, partial(self.draw, runner, hook.samples))
+                return
 
     def after_train_epoch(self, runner) -> None:
         """Say that no sample of this epoch could be moved."""
@@ -130,29 +130,27 @@ class BoundaryVisualizationHook(Hook):
             text = "No sample could be moved to the teacher's decision boundary."
             self.add(runner, partial(draw_notice, f'Boundary samples, {self._moment}', text))
 
-    def draw(self, runner, data_batch: dict, rows: list[int]) -> Figure:
-        """Draw some rows of a batch."""
+    def draw(self, runner, samples: Samples) -> Figure:
+        """Draw the first of some samples."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         space = PixelSpace(model.data_preprocessor)
-        images = data_batch['inputs']
-        samples = [data_batch['data_samples'][row] for row in rows]
-
-        def stack(indices: list[int]) -> torch.Tensor:
-            device = model.data_preprocessor.device
-            return torch.stack([images[i].to(device, torch.float32) for i in indices])
-
+        drawn = slice(self.num_samples)
         networks = dict(teacher=model.teacher, student=model.student)
         pictures, probabilities = [], []
         with evaluation_mode(*networks.values()), torch.no_grad():
-            for pixels in (stack([sample.boundary_row for sample in samples]), stack(rows)):
-                inputs = space.pad(space.normalize(pixels))
+            for inputs in (samples.origins[drawn], samples.inputs[drawn]):
                 probabilities.append(
                     {
-                        name: ask(network, inputs).float().softmax(1).cpu().numpy()
+                        name: to_logits(network(space.pad(inputs), mode='tensor'))
+                        .float()
+                        .softmax(1)
+                        .cpu()
+                        .numpy()
                         for name, network in networks.items()
                     }
                 )
-                pictures.append(space.swap(pixels).cpu().permute(0, 2, 3, 1).numpy())
+                pixels = space.swap(space.to_pixels(inputs))
+                pictures.append(pixels.cpu().permute(0, 2, 3, 1).numpy())
         names = (runner.visualizer.dataset_meta or {}).get('classes')
         if names is not None and len(names) != probabilities[0]['teacher'].shape[1]:
             names = None
@@ -161,8 +159,8 @@ class BoundaryVisualizationHook(Hook):
             moment += f', iteration {runner.iter + 1}'
         return draw_boundary_panel(
             *pictures,
-            [int(sample.gt_label) for sample in samples],
-            [sample.boundary_target for sample in samples],
+            samples.labels[drawn].tolist(),
+            samples.targets[drawn].tolist(),
             *probabilities,
             names,
             title=f'Boundary samples, {moment}',

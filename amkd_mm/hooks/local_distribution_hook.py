@@ -1,22 +1,17 @@
-"""LocalDistributionHook: appends samples of the teacher's adversarial local distribution."""
+"""LocalDistributionHook: lets AMKD distil on the teacher's adversarial local distribution."""
 
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from mmrazor.registry import HOOKS
-from torch import Tensor
 
 from ..argument_checks import check_int, check_number
-from ..attacks.svgd import clip_to_ball, svgd_direction
-from ..pixel_space import HIGHEST_PIXEL, PixelSpace
-from .sample_hook import SampleHook, Samples, check_num_samples
-from .training_span import resolve
+from ..samplers import LocalDistributionSampler
+from .sample_hook import SampleHook, check_num_samples
 
 
 @HOOKS.register_module()
 class LocalDistributionHook(SampleHook):
-    """Appends particles of the teacher's adversarial local distribution around each image.
+    """Lets ``AMKD`` distil on particles of the teacher's local distribution around each image.
 
     Adversarial Local Distribution Regularization for Knowledge Distillation (TALD; Nguyen-Duc et
     al., WACV 2023). Published: the distribution of adversarial examples in a ball around an image,
@@ -56,44 +51,9 @@ class LocalDistributionHook(SampleHook):
         check_int('LocalDistributionHook: num_particles', num_particles, minimum=1)
         check_int('LocalDistributionHook: num_steps', num_steps, minimum=1)
         check_number('LocalDistributionHook: radius', radius, above=0)
-        self.num_particles = num_particles
-        self.radius = radius
-        self.num_steps = num_steps
-        self.num_samples = num_samples
+        self._sampler = LocalDistributionSampler(num_particles, radius, num_steps, num_samples)
 
-    def make(
-        self,
-        space: PixelSpace,
-        pixels: Tensor,
-        inputs: Tensor,
-        labels: Tensor,
-        generator: torch.Generator,
-    ) -> Samples:
+    @property
+    def sampler(self) -> LocalDistributionSampler:
         """See :class:`SampleHook`."""
-        most = max(1, round(resolve(self.num_samples, len(labels))))
-        rows = torch.randperm(len(labels), generator=generator)[:most].to(labels.device)
-        rows = rows.repeat_interleave(self.num_particles)
-        centers, labels = inputs[rows], labels[rows]
-        # In units of normalised inputs, per channel.
-        radius = self.radius * HIGHEST_PIXEL / space.std
-        noise = torch.rand(centers.shape, generator=generator).to(centers) * 2 - 1
-        particles = (centers + noise * radius).clamp(*space.bounds)
-        for _ in range(self.num_steps):
-            leaf = particles.detach().requires_grad_()
-            with torch.enable_grad():
-                loss = F.cross_entropy(self.ask_teacher(space.pad(leaf)), labels, reduction='sum')
-                (scores,) = torch.autograd.grad(loss, leaf)
-            # In units of the radius, which is the same in every coordinate.
-            shape = (-1, self.num_particles, particles[0].numel())
-            direction = svgd_direction(
-                (particles / radius).reshape(shape), (scores * radius).reshape(shape)
-            ).reshape(particles.shape)
-            largest = direction.flatten(1).abs().amax(1).clamp_min(torch.finfo(inputs.dtype).tiny)
-            step = direction / largest.view(-1, 1, 1, 1) * radius / self.num_steps
-            particles = clip_to_ball(particles + step, centers, radius).clamp(*space.bounds)
-        return Samples(
-            space.to_pixels(particles),
-            rows.tolist(),
-            [-1] * len(rows),
-            dict(loss=loss.item() / max(1, len(rows))),
-        )
+        return self._sampler

@@ -7,6 +7,7 @@ from .classifier_recorders import (
     LogitsRecorder,
     TargetsRecorder,
 )
+from .passes import record_known, record_nothing, recording
 from .sources import sources_of
 from .stages_recorder import StagesRecorder
 
@@ -17,5 +18,8 @@ __all__ = [
     'LogitsRecorder',
     'StagesRecorder',
     'TargetsRecorder',
+    'record_known',
+    'record_nothing',
+    'recording',
     'sources_of',
 ]

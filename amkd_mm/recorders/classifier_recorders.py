@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ..classifiers import find_outputs, to_embedding
+from ..samplers import Samples
 
 
 class ClassifierRecorder(BaseRecorder):
@@ -25,6 +26,8 @@ class ClassifierRecorder(BaseRecorder):
         super().__init__(source='')
         self.sources: tuple[str, ...] = ()
         """Names of the modules it looks into, once it knows the model; '' is the model."""
+        self.samples: Samples | None = None
+        """What the classifier is called with in a pass over samples; None in a clean pass."""
         self._recording = False
         self._handles: list[RemovableHandle] = []
 
@@ -46,6 +49,10 @@ class ClassifierRecorder(BaseRecorder):
         Returns:
             What the network goes on with instead of the outputs, unless that is None.
         """
+
+    def known_record(self, samples: Samples) -> Tensor | None:
+        """What a pass over samples would record, as far as that is known without it."""
+        return None
 
     def forward_hook(self, module: nn.Module, inputs: tuple, outputs: Any) -> Any:
         """See a module's call."""
@@ -82,6 +89,10 @@ class LogitsRecorder(ClassifierRecorder):
     def record(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
         """See :class:`ClassifierRecorder`."""
         self.data_buffer.append(self._to_logits(outputs))
+
+    def known_record(self, samples: Samples) -> Tensor | None:
+        """See :class:`ClassifierRecorder`; of the teacher."""
+        return samples.teacher_logits
 
 
 @TASK_UTILS.register_module()
@@ -136,6 +147,10 @@ class LabelsRecorder(ClassifierRecorder):
             )
         self.data_buffer.append(torch.cat([label.reshape(1) for label in labels]).to(images.device))
 
+    def known_record(self, samples: Samples) -> Tensor:
+        """See :class:`ClassifierRecorder`."""
+        return samples.labels
+
 
 @TASK_UTILS.register_module()
 class TargetsRecorder(ClassifierRecorder):
@@ -150,6 +165,10 @@ class TargetsRecorder(ClassifierRecorder):
 
     def record(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
         """See :class:`ClassifierRecorder`."""
-        images, data_samples = inputs
-        targets = [sample.metainfo.get('boundary_target', -1) for sample in data_samples]
-        self.data_buffer.append(torch.tensor(targets, device=images.device))
+        images = inputs[0]
+        none = torch.full((len(images),), -1, device=images.device)
+        self.data_buffer.append(none if self.samples is None else self.samples.targets)
+
+    def known_record(self, samples: Samples) -> Tensor:
+        """See :class:`ClassifierRecorder`."""
+        return samples.targets

@@ -22,9 +22,9 @@ from mmrazor.registry import MODELS
 from torch import nn
 from torch.utils.data import DataLoader
 
-from amkd_mm import boundary_rows
 from amkd_mm.activation_checkpointing import checkpointed
-from amkd_mm.algorithms.boundary_norm import normalize_boundary_rows
+from amkd_mm.algorithms.boundary_norm import normalize_boundary_samples
+from amkd_mm.samplers import Sampler, SampleRequest, Samples
 
 NUM_CLASSES = 5
 
@@ -120,17 +120,35 @@ def amkd(type='AMKD', norm='GN', **changes):
     return MODELS.build(model | changes)
 
 
-def rows(num, boundary=False, size=8, num_classes=NUM_CLASSES):
+def rows(num, size=8, num_classes=NUM_CLASSES):
     inputs = torch.randn(num, 3, size, size)
-    samples = [DataSample().set_gt_label(label) for label in torch.arange(num) % num_classes]
-    if boundary:
-        samples = [boundary_rows.mark(sample, target=0) for sample in samples]
-    return inputs, samples
+    return inputs, [DataSample().set_gt_label(label) for label in torch.arange(num) % num_classes]
 
 
 def batch(num_clean=7, num_boundary=4):
-    clean, boundary = rows(num_clean), rows(num_boundary, boundary=True)
-    return torch.cat([clean[0], boundary[0]]), clean[1] + boundary[1]
+    """Clean images, and behind them samples that were made from the first of them."""
+    inputs, samples = rows(num_clean)
+    return torch.cat([inputs, rows(num_boundary)[0]]), samples + samples[:num_boundary]
+
+
+class Given(Sampler):
+    """Samples that a test gives, of the first rows of the batch."""
+
+    def __init__(self, inputs=()):
+        self.inputs = inputs
+
+    def __call__(self, batch, generator):
+        rows = torch.arange(len(self.inputs))
+        origins, labels = batch.inputs[rows], batch.labels[rows]
+        return Samples(self.inputs, origins, rows, labels, torch.zeros_like(rows), None, {})
+
+
+def step(model, inputs, samples, num_clean=7):
+    """The losses of a step with the last rows of a batch as samples."""
+    sampler = Given(inputs[num_clean:])
+    model.samplers = [sampler]
+    model.request_samples(sampler, SampleRequest(0, tuple(inputs.shape[-2:])))
+    return model.loss(inputs[:num_clean], samples[:num_clean])
 
 
 def labels_of(samples):
@@ -201,7 +219,7 @@ def test_first_record_is_clean_and_second_is_boundary(student):
     model = amkd(distiller=config).train()
     network = copy.deepcopy(model.student if student else model.teacher)
     inputs, samples = batch()
-    model.loss(inputs, samples)
+    step(model, inputs, samples)
 
     for idx, rows_of_kind in enumerate([slice(7), slice(7, None)]):
         images, kind = inputs[rows_of_kind], samples[rows_of_kind]
@@ -255,7 +273,7 @@ def test_what_works_in_place_does_not_change_a_record(source):
     assert isinstance(model.student.backbone.relu, nn.ReLU)
     model.train()
     inputs, samples = batch()
-    model.loss(inputs, samples)['distill.loss_l2'].backward()
+    step(model, inputs, samples)['distill.loss_l2'].backward()
 
     for student, network in ((True, model.student), (False, model.teacher)):
         for idx, images in enumerate([inputs[:7], inputs[7:]]):
@@ -293,7 +311,7 @@ def test_losses_and_gradients_equal_plain_pytorch(norm):
     model = amkd(norm=norm).train()
     student, teacher = copy.deepcopy(model.student).train(), copy.deepcopy(model.teacher).eval()
     inputs, samples = batch()
-    losses = model.loss(inputs, samples)
+    losses = step(model, inputs, samples)
     total(losses).backward()
 
     def run(network, images):
@@ -334,7 +352,7 @@ def test_batch_norm_sees_clean_rows_first():
         for kind in order:
             student(inputs[kind], mode='tensor')
         norms.append(student.backbone.bn1.running_mean)
-    model.loss(inputs, samples)
+    step(model, inputs, samples)
     found = model.student.backbone.bn1.running_mean
     torch.testing.assert_close(found, norms[0])
     assert not torch.allclose(found, norms[1])
@@ -349,7 +367,7 @@ def test_boundary_norm(choice):
     after_clean = copy.deepcopy(reference.state_dict())
     reference.train(choice != 'running')
     logits = reference(inputs[7:], mode='tensor')
-    model.loss(inputs, samples)
+    step(model, inputs, samples)
     torch.testing.assert_close(records(model, True, 'logits', 1), logits)
     expected = reference.state_dict() if choice == 'update' else after_clean
     assert_same(model.student.state_dict(), expected)
@@ -389,7 +407,7 @@ def test_activation_checkpointing_changes_no_gradient(choice, num_boundary, by):
             turn_on_activation_checkpointing(model, layers)
         places = [(type(m), name) for m, name, _ in checkpointed(model)]
         assert bool(places) is (kind is not None)
-        total(model.loss(inputs, samples)).backward()
+        total(step(model, inputs, samples)).backward()
         found.append([p.grad for p in model.student.parameters()])
         assert [(type(m), name) for m, name, _ in checkpointed(model)] == places
     torch.testing.assert_close(*found, rtol=1e-3, atol=1e-5)
@@ -399,7 +417,7 @@ def test_activation_checkpointing_changes_no_gradient(choice, num_boundary, by):
 def test_rows_that_are_treated_as_clean_ones_are_checkpointed(norm):
     """Without batch norm all are, so that they need no more memory."""
     model = amkd(architecture=checkpointed_student('flag', norm), boundary_norm='batch').train()
-    with normalize_boundary_rows(model.student, 'batch', 3):
+    with normalize_boundary_samples(model.student, 'batch', 3):
         assert bool(checkpointed(model.student)) is (norm == 'GN')
 
 
@@ -413,7 +431,7 @@ def test_a_single_boundary_row_and_batch_norm_of_one_pixel(num_boundary):
     model = amkd(architecture=student).train()
     reference = copy.deepcopy(model.student)
     inputs, samples = batch(num_boundary=num_boundary)
-    losses = model.loss(inputs, samples)
+    losses = step(model, inputs, samples)
     assert 'distill.loss_boundary' in losses
     total(losses).backward()
 
@@ -432,21 +450,12 @@ def test_a_single_clean_row_is_treated_as_upstream():
     assert not torch.equal(model.student.backbone.bn1.running_mean, before)
 
 
-def test_boundary_labels_do_not_reach_the_task_loss():
-    model = amkd(distiller=only('loss_boundary')).train()
-    inputs, samples = batch()
-    found = model.loss(inputs, samples)
-    for sample in samples[7:]:
-        sample.set_gt_label((sample.gt_label + 1) % NUM_CLASSES)
-    assert_same(model.loss(inputs, samples), found)
-
-
 def test_automatic_mixed_precision():
     model = amkd(norm='BN').train()
     inputs, samples = batch()
-    expected = model.loss(inputs, samples)
+    expected = step(model, inputs, samples)
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        losses = model.loss(inputs, samples)
+        losses = step(model, inputs, samples)
         assert records(model, True, 'logits', 1).dtype == torch.bfloat16
     for name, loss in losses.items():
         torch.testing.assert_close(loss, expected[name], rtol=0.05, atol=0.005)
@@ -454,23 +463,16 @@ def test_automatic_mixed_precision():
     assert all(gradient.isfinite().all() for gradient in gradients(model.student).values())
 
 
-def test_mixed_up_rows_are_refused():
-    inputs, samples = batch()
-    with pytest.raises(ValueError, match='boundary rows must be the last rows'):
-        amkd().loss(inputs, samples[::-1])
-
-
 # --- Batches without boundary rows --------------------------------------------------------------
 
 
 def test_only_losses_of_boundary_rows_are_skipped():
     model = amkd().train()
-    model.boundary_groups = 1
     inputs, samples = batch()
-    with_rows = model.loss(inputs, samples)
+    with_rows = step(model, inputs, samples)
     without = model.loss(inputs[:7], samples[:7])
     # A mapping once left out must come back.
-    again = model.loss(inputs, samples)
+    again = step(model, inputs, samples)
     assert set(without) == {'student.loss', 'distill.loss_kl'}
     assert_same(without, {name: with_rows[name] for name in without})
     assert_same(again, with_rows)
@@ -498,13 +500,14 @@ def test_rows_of_two_hooks(present):
         loss_forward_mappings={f'loss_{i}': kl(i) for i in range(3)},
     )
     model = amkd(distiller=config)
-    model.boundary_groups = 2
     parts = {0: rows(5)}
+    model.samplers = [Given(), Given()]
     for group in present:
-        images, samples = rows(2 + group, boundary=True)
-        parts[group] = images, [boundary_rows.mark(s, 0, group) for s in samples]
-    inputs = torch.cat([images for images, _ in parts.values()])
-    losses = model.loss(inputs, [s for _, samples in parts.values() for s in samples])
+        parts[group] = rows(2 + group)
+        sampler = model.samplers[group - 1]
+        sampler.inputs = parts[group][0]
+        model.request_samples(sampler, SampleRequest(0, (8, 8)))
+    losses = model.loss(*parts[0])
 
     found = {name for name in losses if name.startswith('distill.')}
     assert found == {f'distill.loss_{group}' for group in parts}
@@ -519,11 +522,11 @@ def test_rows_of_two_hooks(present):
 def test_rows_that_no_loss_reads_are_not_run(losses):
     model = amkd(distiller=only(*losses), norm='BN').train()
     counts = count_rows(model)
-    model.loss(*batch())
+    step(model, *batch())
     expected = [7, 4] if 'loss_boundary' in losses else [7]
     assert counts == dict(student=expected, teacher=COMPARISON + expected)
     model.distillation_stopped = True
-    assert set(model.loss(*batch())) == {'student.loss'}
+    assert set(step(model, *batch())) == {'student.loss'}
     assert counts == dict(student=[*expected, 7], teacher=[*COMPARISON, *expected, 7])
 
 
@@ -628,10 +631,10 @@ def test_shipped_configs_with_boundary_rows(name):
         preds_S=record('fc', True, 1), preds_T=record('fc', False, 1)
     )
     model = resnets('AMKD', config)
-    clean, boundary = rows(4, size=32), rows(3, size=32, boundary=True)
+    clean, boundary = rows(4, size=32), rows(3, size=32)
     with pytest.warns(UserWarning, match=r"\['loss_boundary'\] read boundary samples"):
         expected = model.loss(*clean)
-    found = model.loss(torch.cat([clean[0], boundary[0]]), clean[1] + boundary[1])
+    found = step(model, torch.cat([clean[0], boundary[0]]), clean[1], num_clean=4)
     assert set(found) - set(expected) == {'distill.loss_boundary'}
     assert_same({key: found[key] for key in expected}, expected)
 
@@ -740,9 +743,9 @@ def test_teacher_runs_itself_only_where_it_must(runs_itself, changes):
     model = amkd(norm='BN', **changes).train()
     normalised = []
     model.teacher.backbone.bn1.register_forward_hook(lambda *_: normalised.append(1))
-    model.loss(*batch())
+    step(model, *batch())
     del normalised[:]  # The copy has been compared with the teacher.
-    model.loss(*batch())
+    step(model, *batch())
     assert bool(normalised) == runs_itself
     assert len(records(model, False, 'logits', 0)) == 7
     if 'other' in model.distiller.teacher_recorders.recorders:
@@ -753,10 +756,10 @@ def test_fast_teacher_follows_a_checkpoint():
     """Weights that are loaded between two steps."""
     model = amkd(norm='BN').train()
     inputs, samples = batch()
-    model.loss(inputs, samples)
+    step(model, inputs, samples)
     other = MODELS.build(classifier(depth=14, norm='BN'))
     model.teacher.load_state_dict(other.state_dict())
-    model.loss(inputs, samples)
+    step(model, inputs, samples)
     expected = model.teacher(inputs[:7], mode='tensor')
     torch.testing.assert_close(records(model, False, 'logits', 0), expected, rtol=1e-4, atol=1e-5)
 
@@ -773,7 +776,7 @@ def test_teacher_compile():
     plain = amkd(norm='BN').train()
     plain.load_state_dict(model.state_dict())
     images = batch()
-    assert_same(model.loss(*images), plain.loss(*images))
+    assert_same(step(model, *images), step(plain, *images))
     assert compiled
 
 
@@ -800,7 +803,7 @@ def test_loss_of_the_teacher_is_not_computed():
     model.teacher.head.loss = model.teacher.head.loss_module.forward = refuse
     called = []
     model.student.head.loss_module.register_forward_hook(lambda *_: called.append(1))
-    model.loss(*batch())
+    step(model, *batch())
     assert len(called) == 2
 
 
@@ -818,7 +821,7 @@ def test_trainable_teacher(with_rows):
     assert model.teacher.training and not model.teacher.backbone.bn1.training
 
     inputs, samples = batch()
-    found = model.loss(inputs, samples) if with_rows else model.loss(inputs[:7], samples[:7])
+    found = step(model, inputs, samples) if with_rows else model.loss(inputs[:7], samples[:7])
     expected = upstream.loss(inputs[:7], samples[:7])
     assert ('distill.loss_boundary' in found) == with_rows
     assert_same({name: found[name] for name in expected}, expected)
@@ -855,14 +858,14 @@ def test_without_student_loss(student_trainable):
 
 def test_student_loss_is_trained_whatever_student_trainable_says():
     model = amkd(student_trainable=False).train()
-    total(model.loss(*batch())).backward()
+    total(step(model, *batch())).backward()
     assert len(gradients(model.student)) == len(list(model.student.parameters()))
 
 
 def test_gradients_stay_off_where_they_are_off():
     model = amkd().train()
     with torch.no_grad():
-        losses = model.loss(*batch())
+        losses = step(model, *batch())
     assert not any(loss.requires_grad for loss in losses.values())
 
 
@@ -870,7 +873,7 @@ def test_teacher_makes_no_graph():
     """Not even where something asks for the gradients of the images."""
     model = amkd().train()
     inputs, samples = batch()
-    model.loss(inputs.requires_grad_(), samples)
+    step(model, inputs.requires_grad_(), samples)
     for idx in (0, 1):
         assert records(model, True, 'logits', idx).requires_grad
         assert not records(model, False, 'logits', idx).requires_grad
@@ -884,10 +887,9 @@ def test_deliveries():
         pooled=dict(type='MethodOutputs', method_path=path, max_keep_data=1)
     )
     model = amkd(distiller=config).train()
-    model.boundary_groups = 1
     inputs, samples = batch()
     for num_rows in (7, 11, 7):
-        losses = model.loss(inputs[:num_rows], samples[:num_rows])
+        losses = step(model, inputs[:num_rows], samples)
         for idx, images in enumerate([inputs[:7], inputs[7:num_rows]]):
             if len(images):
                 pooled = model.teacher.extract_feat(images)[0]
@@ -921,9 +923,9 @@ def test_warns_once_if_nothing_makes_boundary_rows():
 def test_no_warning_where_rows_come_or_are_not_needed():
     announced, first_step, not_needed = amkd(), amkd(), amkd(distiller=only('loss_kl'))
     # As BoundarySampleHook does; it may begin in a later epoch.
-    announced.boundary_groups = 1
+    announced.samplers = [Given()]
     assert not warnings_of(announced.loss, *rows(4))
-    assert not warnings_of(first_step.loss, *batch())
+    assert not warnings_of(step, first_step, *batch())
     assert not warnings_of(first_step.loss, *rows(4))
     assert not warnings_of(not_needed.loss, *rows(4))
 
@@ -942,21 +944,20 @@ def test_a_record_that_no_step_makes_is_an_error():
     config = only('loss_kl', 'loss_boundary')
     config['loss_forward_mappings']['loss_boundary'] = kl(2)
     model = amkd(distiller=config).train()
-    model.boundary_groups = 1
     with pytest.raises(ValueError) as error:
-        model.loss(*batch())
+        step(model, *batch())
     text = str(error.value)
     assert 'model.distiller.loss_forward_mappings.loss_boundary.preds_S: record_idx=2' in text
     assert 'at most 1' in text
     # With a second hook there is such a record.
     model = amkd(distiller=config).train()
-    model.boundary_groups = 2
+    model.samplers = [Given(), Given()]
     assert 'distill.loss_kl' in model.loss(*rows(4))
 
 
 def test_samples_that_no_loss_reads_are_a_warning():
     model = amkd(distiller=only('loss_kl', 'loss_boundary')).train()
-    model.boundary_groups = 2
+    model.samplers = [Given(), Given()]
     found = [text for text in all_warnings_of(model.loss, *rows(4)) if 'no loss reads' in text]
     (text,) = found
     assert 'samples of hook [2] of 2' in text and 'record_idx' in text
@@ -1026,13 +1027,25 @@ def test_built_networks():
 # --- In a Runner --------------------------------------------------------------------------------
 
 
-class AppendBoundaryRows(Hook):
-    """Stands in for BoundarySampleHook: copies of the first two images."""
+class FirstTwo(Sampler):
+    """Copies of the first two images."""
+
+    def __call__(self, batch, generator):
+        rows = torch.arange(2)
+        images = batch.inputs[rows]
+        return Samples(images, images, rows, batch.labels[rows], torch.zeros_like(rows), None, {})
+
+
+class SampleFirstTwo(Hook):
+    """Stands in for BoundarySampleHook."""
+
+    sampler = FirstTwo()
+
+    def before_train(self, runner):
+        runner.model.samplers = [self.sampler]
 
     def before_train_iter(self, runner, batch_idx, data_batch):
-        copies = [boundary_rows.mark(copy.deepcopy(x), 0) for x in data_batch['data_samples'][:2]]
-        data_batch['inputs'] = data_batch['inputs'] + data_batch['inputs'][:2]
-        data_batch['data_samples'] = data_batch['data_samples'] + copies
+        runner.model.request_samples(self.sampler, SampleRequest(0, (8, 8)))
 
 
 class Watch(Hook):
@@ -1085,7 +1098,7 @@ def run(tmp_path_factory):
             val_cfg=dict(type='mmrazor.SingleTeacherDistillValLoop'),
             val_evaluator=dict(type='Accuracy', topk=(1,)),
             optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01)),
-            custom_hooks=[AppendBoundaryRows(), dict(type='mmrazor.StopDistillHook', stop_epoch=1)],
+            custom_hooks=[SampleFirstTwo(), dict(type='mmrazor.StopDistillHook', stop_epoch=1)],
         )
         runner.register_hook(watch)
         runner.train()

@@ -1,4 +1,4 @@
-"""BoundarySampleHook in real Runners: what it appends, when, and what it leaves as it was."""
+"""BoundarySampleHook and AMKD in real Runners: which samples, when, and what stays as it was."""
 
 import itertools
 import random
@@ -23,10 +23,11 @@ from mmrazor.registry import MODELS as RAZOR_MODELS
 from torch import nn
 
 from amkd_mm.algorithms import AMKD
-from amkd_mm.fast_teacher import FastTeacher
-from amkd_mm.hooks import boundary_sample_hook
-from amkd_mm.hooks.boundary_sample_hook import BoundarySampleHook, discrepancy
-from amkd_mm.hooks.sample_hook import evaluation_mode
+from amkd_mm.attacks.targets import random_target, runner_up_target, sample_target
+from amkd_mm.hooks import BoundarySampleHook
+from amkd_mm.modes import evaluation_mode
+from amkd_mm.pixel_space import PixelSpace
+from amkd_mm.samplers import discrepancy
 
 NUM_CLASSES = 4
 COLOUR = dict(mean=[120.0, 130.0, 110.0], std=[60.0, 70.0, 80.0])
@@ -193,57 +194,49 @@ class Early(Hook):
 
     def __init__(self, prepare=None):
         self.prepare = prepare
-        self.batches, self.states = [], []
+        self.batches = []
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         if self.prepare is not None:
             self.prepare(runner)
         self.batches.append(dict(data_batch))
-        self.states.append(state(runner))
 
 
 class Step:
-    """A batch after BoundarySampleHook, and what had been logged by then."""
+    """A step with its batch and its samples."""
 
     def __init__(self, runner, batch):
         self.iter = runner.iter
         self.batch = dict(batch)
-        marks = [sample.get('is_boundary', False) for sample in batch['data_samples']]
-        # All marked rows stand behind all others.
-        assert marks == sorted(marks)
-        self.num_clean = marks.count(False)
         self.images = [image.detach().cpu().clone() for image in batch['inputs']]
-        self.samples = list(batch['data_samples'])
-        self.boundary = self.samples[self.num_clean :]
-        self.rows = [sample.sample_idx for sample in self.boundary]
-        self.targets = [sample.boundary_target for sample in self.boundary]
-        self.state = state(runner)
+        (hook,) = (hook for hook in runner.hooks if isinstance(hook, BoundarySampleHook))
+        self.found = hook.samples
+        self.rows, self.targets = [], []
+        if self.found is not None:
+            self.positions = self.found.rows.tolist()
+            self.rows = [batch['data_samples'][row].sample_idx for row in self.positions]
+            self.targets = self.found.targets.tolist()
+            self.moved = PixelSpace(runner.model.data_preprocessor).to_pixels(self.found.inputs)
 
     def pixels(self):
         """Base images and boundary images, float (M, C, H, W) each."""
-        position = {sample.sample_idx: i for i, sample in enumerate(self.samples[: self.num_clean])}
-        bases = [self.images[position[row]].float() for row in self.rows]
-        return torch.stack(bases), torch.stack(self.images[self.num_clean :])
+        return torch.stack([self.images[row].float() for row in self.positions]), self.moved
 
 
 class Late(Hook):
-    """Sees the batch after BoundarySampleHook, and again after the step."""
+    """Sees the batch and the samples after the step."""
 
     priority = 'VERY_LOW'
 
     def __init__(self):
-        self.steps, self.after = [], []
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        self.steps.append(Step(runner, data_batch))
+        self.steps = []
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self.after.append(dict(data_batch))
+        self.steps.append(Step(runner, data_batch))
 
 
-def state(runner):
+def state(model):
     """All that the hook must not change: modes, gradients, buffers, flags, random states."""
-    model = runner.model
     networks = dict(teacher=model.teacher, student=model.student)
     found = dict()
     for name, network in networks.items():
@@ -310,21 +303,21 @@ def has_log(runner, name):
     return f'train/boundary/{name}' in runner.message_hub.log_scalars
 
 
-def logits_of(network, pixels):
+def logits_of(network, pixels, training=False):
     """What a network says of dataloader images, through the real preprocessor."""
-    network = deepcopy(network).cpu().eval()
+    network = deepcopy(network).cpu().train(training)
     # As a list, which is the other way through the preprocessor than the hook's.
     inputs = network.data_preprocessor(dict(inputs=list(pixels)), False)['inputs']
     with torch.no_grad():
         return inputs, network(inputs, mode='tensor')
 
 
-# --- What is appended -----------------------------------------------------------------------------
+# --- What the samples are -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize('collate', ['default_collate', 'pseudo_collate'])
 @pytest.mark.parametrize('kind', PREPROCESSORS)
-def test_rows_lie_on_the_boundary_of_the_teacher(kind, collate, tmp_path):
+def test_samples_lie_on_the_boundary_of_the_teacher(kind, collate, tmp_path):
     images, labels = images_and_labels(kind)
     model = amkd(kind)
     teacher = deepcopy(model.teacher)
@@ -356,8 +349,7 @@ def test_rows_lie_on_the_boundary_of_the_teacher(kind, collate, tmp_path):
     probabilities = logits.softmax(1)
     gaps, lengths = [], []
     for i, (row, target) in enumerate(zip(step.rows, step.targets, strict=True)):
-        assert step.boundary[i].gt_label.tolist() == [labels[row]]
-        assert step.boundary[i].boundary_row == row
+        assert step.found.labels[i] == labels[row]
         assert target != labels[row]
         gaps.append(abs(probabilities[i, labels[row]] - probabilities[i, target]).item())
         lengths.append((ends[i] - starts[i]).square().sum().sqrt().item())
@@ -368,49 +360,19 @@ def test_rows_lie_on_the_boundary_of_the_teacher(kind, collate, tmp_path):
 
 
 @pytest.mark.parametrize('collate', ['default_collate', 'pseudo_collate'])
-def test_originals_are_left_alone(collate, tmp_path):
+def test_the_batch_is_left_alone(collate, tmp_path):
     images, labels = images_and_labels()
-    runner, (step,), early, late = train(
-        amkd(),
-        dict(attack=SEARCH),
-        tmp_path,
-        Images(images, labels),
-        collate=collate,
+    _, (step,), early, _ = train(
+        amkd(), dict(attack=SEARCH), tmp_path, Images(images, labels), collate=collate
     )
     assert step.rows
-    before, after = early.batches[0], late.after[0]
-    # After the step the batch holds the very objects of the dataloader.
+    before, after = early.batches[0], step.batch
+    # The very objects of the dataloader: a data set that keeps its batches collects no samples.
     assert after['inputs'] is before['inputs'] and after['data_samples'] is before['data_samples']
     assert len(after['inputs']) == len(after['data_samples']) == len(images)
-
-    assert torch.equal(torch.stack(step.images[: step.num_clean]).float(), images.float())
-    originals = {sample.sample_idx: sample for sample in before['data_samples']}
-    for sample, original in zip(step.samples, before['data_samples'], strict=False):
-        assert sample is original
-        assert 'is_boundary' not in sample and 'boundary_target' not in sample
-    for copy in step.boundary:
-        original = originals[copy.sample_idx]
-        copy.gt_label += 1
-        copy.set_field([1], 'note')
-        assert original.gt_label.tolist() == [labels[original.sample_idx]]
-        assert 'note' not in original
-
-
-def test_the_batch_is_not_appended_to_in_place(tmp_path):
-    """A dataset that keeps its batches (in memory, say) must not collect boundary samples."""
-    kept = []
-
-    class Collector(Hook):
-        priority = 'VERY_HIGH'
-
-        def before_train_iter(self, runner, batch_idx, data_batch=None):
-            kept.append((data_batch['inputs'], data_batch['data_samples']))
-
-    _, steps, _, _ = train(
-        amkd(), dict(attack=SEARCH), tmp_path, early=Collector(), collate='pseudo_collate'
-    )
-    assert steps[0].rows
-    assert [len(images) for images, _ in kept] == [len(samples) for _, samples in kept] == [16]
+    assert torch.equal(torch.stack(step.images), images)
+    for sample, label in zip(after['data_samples'], labels, strict=True):
+        assert sample.metainfo.keys() == {'sample_idx'} and sample.gt_label.tolist() == [label]
 
 
 # --- Which are moved ------------------------------------------------------------------------------
@@ -421,8 +383,8 @@ def some_wrong(labels, rows):
     return [(label + 1) % NUM_CLASSES if i in rows else label for i, label in enumerate(labels)]
 
 
-def predictions(network, images):
-    return logits_of(network, images)[1].argmax(1).tolist()
+def predictions(network, images, training=False):
+    return logits_of(network, images, training)[1].argmax(1).tolist()
 
 
 @pytest.mark.parametrize('student_correct', [True, False])
@@ -432,7 +394,8 @@ def test_discrepancy_takes_those_where_the_networks_differ_most(student_correct,
     # An untrained student is right about half of them.
     model = amkd(student=classifier(seed=2))
     p_t = logits_of(model.teacher, images)[1].softmax(1).tolist()
-    p_s = logits_of(model.student, images)[1].softmax(1).tolist()
+    # As in the training step itself.
+    p_s = logits_of(model.student, images, training=True)[1].softmax(1).tolist()
 
     scores = dict()
     student_is_right = 0
@@ -469,7 +432,7 @@ def test_random_takes_any_that_both_classify_correctly(student_correct, tmp_path
     labels = some_wrong(labels, rows=(0, 5, 9))
     # An untrained student is right about half of them.
     model = amkd(student=classifier(seed=2))
-    teacher, student = predictions(model.teacher, images), predictions(model.student, images)
+    teacher, student = predictions(model.teacher, images), predictions(model.student, images, True)
     suitable = {
         i
         for i, label in enumerate(labels)
@@ -518,27 +481,16 @@ def test_num_samples(base, num_samples, expected, tmp_path):
     hook = dict(attack=STAY, base=base, student_correct=False, keep_unreached=True)
     if num_samples is None:
         # As in BSS: 64 of 256.
-        assert BoundarySampleHook(STAY).num_samples == 0.25
+        assert BoundarySampleHook(STAY).sampler.num_samples == 0.25
     else:
         hook['num_samples'] = num_samples
         _, (step,), _, _ = train(amkd(), hook, tmp_path)
         assert len(step.rows) == expected
 
 
-@pytest.mark.parametrize(
-    ('base', 'student_correct', 'teacher_rows', 'student_rows'),
-    [
-        # The attack's first pass is the selection's too.
-        ('random', False, [5, 5], []),
-        # The student gets five of the first ten right.
-        ('random', True, [5, 5], [10]),
-        ('discrepancy', False, [16, 5, 5], [16]),
-        ('discrepancy', True, [16, 5, 5], [16]),
-    ],
-)
-def test_networks_see_no_more_rows_than_needed(
-    base, student_correct, teacher_rows, student_rows, tmp_path
-):
+@pytest.mark.parametrize('student_correct', [False, True])
+@pytest.mark.parametrize('base', ['random', 'discrepancy'])
+def test_networks_see_no_more_rows_than_needed(base, student_correct, tmp_path):
     model = amkd(student=trained(steps=40, seed=1))
     passes = dict(teacher=[], student=[])
 
@@ -547,40 +499,35 @@ def test_networks_see_no_more_rows_than_needed(
 
     for name in passes:
         getattr(model, name).backbone.register_forward_pre_hook(partial(count, name))
-    found = {}
-
-    class StopCounting(Late):
-        def before_train_iter(self, runner, batch_idx, data_batch=None):
-            found.update({name: list(sizes) for name, sizes in passes.items()})
-
-    # One step of the published attack: a pass before it and a pass after it.
+    # One step of the published attack: a look before it and a look after it.
     hook = dict(attack=STAY, num_samples=5, base=base, student_correct=student_correct)
-    train(model, hook, tmp_path, late=StopCounting())
-    # Before its first pass a fast teacher compares itself with the teacher on two images.
-    assert found == dict(teacher=[2, 2, *teacher_rows], student=student_rows)
+    train(model, dict(keep_unreached=True, **hook), tmp_path)
+    # Before its first pass a fast teacher compares itself with the teacher on two images. The
+    # distiller records more than logits, so that the teacher sees the samples once more.
+    assert passes == dict(teacher=[2, 2, 16, 5, 5, 5], student=[16, 5])
 
 
-def test_poor_student_is_asked_about_all(tmp_path):
-    """Where few images are suitable, none of them is missed."""
-    model = amkd(student=trained(steps=40, seed=1))
-    asked = []
+def test_the_teacher_does_not_see_samples_again_whose_logits_are_known(tmp_path):
+    config = distiller()
+    config['teacher_recorders'] = dict(logits=dict(type='Logits'))
+    looks = []
 
-    def note(module, args):
-        if not module.training:
-            asked.append(len(args[0]))
+    def losses(config):
+        model = AMKD(distiller=config, teacher=trained(), architecture=trained(steps=6, seed=1))
+        model.teacher._is_init = True
+        looks.clear()
+        model.teacher.backbone.register_forward_pre_hook(lambda _, args: looks.append(len(args[0])))
+        runner, _, _, _ = train(model, dict(attack=STAY, keep_unreached=True), tmp_path, epochs=2)
+        logged = runner.message_hub.log_scalars['train/distill.loss_boundary'].data[0].tolist()
+        return logged, list(looks)
 
-    model.student.backbone.register_forward_pre_hook(note)
-    images, labels = images_and_labels()
-    right = {2, 7, 11}
-    dataset = Images(images, some_wrong(labels, set(range(16)) - right))
-    _, (step,), _, _ = train(
-        model, dict(attack=SEARCH, num_samples=5, student_correct=True), tmp_path, dataset
-    )
-    assert asked == [10, 6]
-    assert set(step.rows) == right
+    known, seen_once = losses(config)
+    seen, seen_again = losses(distiller())
+    assert known == pytest.approx(seen, rel=1e-5)
+    assert seen_again == [2, 2, *[16, 16, 16, 16] * 2] and seen_once == [2, 2, *[16, 16, 16] * 2]
 
 
-def test_unreached_are_appended_on_request(tmp_path):
+def test_unreached_are_samples_on_request(tmp_path):
     images, labels = images_and_labels()
     wrong = (1, 2)
     dataset = Images(images, some_wrong(labels, wrong))
@@ -603,50 +550,16 @@ def test_unreached_are_appended_on_request(tmp_path):
     )
 
 
-def test_pixels_are_gone_once_they_are_preprocessed(tmp_path):
-    """They would add to the most memory that a step takes."""
-    model = amkd()
-    found = {}
-
-    class Keep(Late):
-        def before_train_iter(self, runner, batch_idx, data_batch=None):
-            super().before_train_iter(runner, batch_idx, data_batch)
-            found.update(batch=data_batch, appended=len(data_batch['inputs']))
-
-    def look(module, args):
-        if module.training:
-            found.setdefault('during', len(found['batch']['inputs']))
-
-    model.student.backbone.register_forward_pre_hook(look)
-    train(model, dict(attack=SEARCH, student_correct=False), tmp_path, late=Keep(), epochs=2)
-    assert found['during'] == 16 < found['appended']
-    assert not model.data_preprocessor._forward_hooks
-
-
-def test_other_uses_of_the_preprocessor_take_nothing_away(tmp_path):
-    """A hook that preprocesses data of its own between ours and the step."""
-    model = amkd()
-    sizes = []
-
-    class Preprocess(Late):
-        def before_train_iter(self, runner, batch_idx, data_batch=None):
-            super().before_train_iter(runner, batch_idx, data_batch)
-            appended = len(data_batch['inputs'])
-            model.data_preprocessor(dict(inputs=images_and_labels()[0]), False)
-            sizes.append((appended, len(data_batch['inputs'])))
-
-    train(model, dict(attack=SEARCH, student_correct=False), tmp_path, late=Preprocess())
-    assert sizes[0][0] == sizes[0][1] > 16
-
-
 def test_batch_norm_that_trains_is_not_copied(tmp_path):
     """Its statistics change with every step."""
     for norm_eval in (True, False):
-        model = kd(teacher_norm_eval=norm_eval)
-        hook = dict(attack=SEARCH, student_correct=False)
-        runner, _, _, _ = train(model, hook, tmp_path)
-        (ours,) = (h for h in runner.hooks if isinstance(h, BoundarySampleHook))
-        assert isinstance(ours.ask_teacher, FastTeacher) == norm_eval
+        model = amkd(teacher_eval=False, teacher_norm_eval=norm_eval)
+        asked = []
+        model.teacher.register_forward_pre_hook(lambda *_, asked=asked: asked.append(1))
+        with model._ready_teacher() as ask:
+            assert (ask is model.fast_teacher) == norm_eval
+        _, (step,), _, _ = train(model, dict(attack=SEARCH), tmp_path)
+        assert step.rows
 
 
 def test_reached_is_a_share_of_the_attacked(tmp_path):
@@ -677,7 +590,7 @@ def test_training_goes_on_without_suitable_samples(case, collate, tmp_path):
         student.head.fc.bias.data.copy_(torch.eye(NUM_CLASSES)[0])
         model, base = amkd(student=student), 'discrepancy'
     before = deepcopy(model.student.state_dict())
-    runner, (step,), _, late = train(
+    runner, (step,), _, _ = train(
         model,
         dict(attack=SEARCH, base=base, student_correct=case == 'student_wrong'),
         tmp_path,
@@ -734,7 +647,7 @@ def test_sample_draws_from_the_softmax_without_the_base_class(logits, label):
     rows = torch.tensor(logits).repeat(20000, 1)
     labels = torch.full((len(rows),), label)
     generator = torch.Generator().manual_seed(label)
-    targets = boundary_sample_hook.sample_target(rows, labels, generator)
+    targets = sample_target(rows, labels, generator)
     assert not (targets == label).any()
     check_distribution(targets, softmax_without(logits, label))
 
@@ -746,12 +659,12 @@ def test_sample_at_the_ends_of_the_random_numbers(draw, monkeypatch):
         logits = torch.tensor([[-900.0, -900.0, 7.0, -900.0]])
         logits[:, label] = 1000.0
         # The others are as good as impossible, whether they stand before or behind.
-        targets = boundary_sample_hook.sample_target(logits, torch.tensor([label]), None)
+        targets = sample_target(logits, torch.tensor([label]), None)
         assert targets.tolist() == [2]
 
     logits = 3 * torch.randn(2000, 7, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(2000) % 7
-    targets = boundary_sample_hook.sample_target(logits, labels, None).tolist()
+    targets = sample_target(logits, labels, None).tolist()
     # Only the first or the last other class fits.
     for label, target in zip(labels.tolist(), targets, strict=True):
         others = [k for k in range(7) if k != label]
@@ -762,21 +675,21 @@ def test_random_target_draws_all_other_classes_equally():
     for label in range(4):
         rows, labels = torch.zeros(8000, 4), torch.full((8000,), label)
         generator = torch.Generator().manual_seed(label)
-        targets = boundary_sample_hook.random_target(rows, labels, generator)
+        targets = random_target(rows, labels, generator)
         check_distribution(targets, [0.0 if k == label else 1 / 3 for k in range(4)])
 
 
 def test_runner_up_is_the_best_other_class():
     logits = torch.randn(50, 6, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(50) % 6
-    found = boundary_sample_hook.runner_up_target(logits, labels, None).tolist()
+    found = runner_up_target(logits, labels, None).tolist()
     for row, label, target in zip(logits.tolist(), labels.tolist(), found, strict=True):
         others = [k for k in range(6) if k != label]
         assert target == max(others, key=lambda k: row[k])
 
 
 @pytest.mark.parametrize('target', ['sample', 'runner_up', 'random'])
-def test_marks_name_the_chosen_class(target, tmp_path):
+def test_samples_have_the_chosen_class(target, tmp_path):
     images, labels = images_and_labels()
     model = amkd()
     logits = logits_of(model.teacher, images)[1].tolist()
@@ -847,7 +760,7 @@ def test_discrepancy_is_that_of_bss():
 )
 def test_begin_end_and_interval(options, expected, tmp_path):
     with warnings.catch_warnings():
-        # AMKD must know that boundary rows will come, or have gone.
+        # AMKD must know that boundary samples will come, or have gone.
         warnings.filterwarnings('error', message='.*nothing makes any')
         runner, steps, _, _ = train(
             amkd(),
@@ -859,9 +772,6 @@ def test_begin_end_and_interval(options, expected, tmp_path):
         )
     assert [step.iter for step in steps] == list(range(12))
     assert [step.iter for step in steps if step.rows] == list(expected)
-    # Other batches stay as they are.
-    for step in steps:
-        assert (step.images[0].dtype == torch.uint8) == (not step.rows)
 
 
 def test_the_log_forgets_what_is_over(tmp_path):
@@ -1046,13 +956,11 @@ def test_a_trained_teacher_with_activation_checkpointing(tmp_path):
 
 
 @pytest.mark.parametrize('base', ['random', 'discrepancy'])
-@pytest.mark.parametrize('algorithm', ['amkd', 'teacher_in_training', 'trained_teacher', 'kd'])
+@pytest.mark.parametrize('algorithm', ['amkd', 'teacher_in_training', 'trained_teacher'])
 def test_networks_are_left_as_they_were(algorithm, base, tmp_path):
     student = trained(steps=6, seed=1, dropout=0.5)
     teacher = trained(dropout=0.5)
-    if algorithm == 'kd':
-        model = kd(student)
-    elif algorithm == 'amkd':
+    if algorithm == 'amkd':
         model = amkd(teacher=teacher, student=student)
     elif algorithm == 'teacher_in_training':
         model = amkd(teacher=teacher, student=student, teacher_eval=False)
@@ -1064,22 +972,31 @@ def test_networks_are_left_as_they_were(algorithm, base, tmp_path):
     def freeze(runner):
         student.backbone.layers[1].eval()
 
-    early = Early(freeze)
+    states = []
+    make_samples = model._make_samples
+
+    def spied(*args):
+        states.append(state(model))
+        make_samples(*args)
+        states.append(state(model))
+
+    model._make_samples = spied
     runner, steps, _, _ = train(
         model,
         dict(attack=SEARCH, base=base),
         tmp_path,
-        early=early,
+        early=Early(freeze),
         batch_size=8,
         epochs=2,
         # Between two iterations there are gradients.
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01), accumulative_counts=2),
     )
     assert len(steps) == 4 and any(step.rows for step in steps)
-    for before, step in zip(early.states, steps, strict=True):
-        assert_same(before, step.state)
+    assert len(states) == 8
+    for before, after in zip(states[::2], states[1::2], strict=True):
+        assert_same(before, after)
 
-    first, second = early.states[:2]
+    first, second = states[0], states[2]
     assert first['student', 'backbone.layers.4', 'mode']
     assert not first['student', 'backbone.layers.1', 'mode']
     assert first['teacher', 'backbone.layers.4', 'mode'] == (algorithm != 'amkd')
@@ -1113,10 +1030,13 @@ def test_the_teacher_is_attacked_without_dropout(tmp_path):
 
 
 def test_accumulated_gradients_are_those_without_the_hook(tmp_path):
-    """The hook's own gradients do not leak into a step that drops the boundary rows."""
+    """The search's own gradients do not leak into the step."""
 
     def run(**hook):
-        model = kd_without_boundary_losses()
+        model = amkd()
+        # What reads the samples has no weight.
+        model.distiller.distill_losses['loss_boundary'].loss_weight = 0
+        model.boundary_norm = 'running'
         train(
             model,
             dict(attack=SEARCH, **hook),
@@ -1131,14 +1051,15 @@ def test_accumulated_gradients_are_those_without_the_hook(tmp_path):
         assert torch.equal(value, with_hook[key]), key
 
 
-def kd_without_boundary_losses():
-    """AMKD that drops boundary rows: no loss reads them."""
+def test_samples_that_no_loss_reads_are_not_made(tmp_path):
     config = distiller()
     for part in ('distill_losses', 'loss_forward_mappings'):
         del config[part]['loss_boundary']
     model = AMKD(distiller=config, teacher=trained(), architecture=trained(steps=6, seed=1))
     model.teacher._is_init = True
-    return model
+    with pytest.warns(UserWarning, match='no loss reads the samples of hook'):
+        runner, (step,), _, _ = train(model, dict(attack=SEARCH), tmp_path)
+    assert step.found is None and logged(runner, 'samples') == [0]
 
 
 class CpuAmp(OptimWrapper):
@@ -1168,8 +1089,9 @@ def test_mixed_precision(amp, tmp_path):
     )
     # The first calls are those of the copy's comparison with the teacher, in full precision.
     half = torch.float16 if torch.cuda.is_available() else torch.bfloat16
-    assert dtypes[:3] == [torch.float32, torch.float32, half if amp else torch.float32]
-    assert half in dtypes  # In the training's own pass
+    # The next is the step's own pass, and what follows the search's first.
+    assert dtypes[:3] == [torch.float32, torch.float32, half]
+    assert dtypes[3] == (half if amp else torch.float32)
     for step in steps:
         assert len(step.rows) == 16
         if amp:
@@ -1181,25 +1103,25 @@ def test_mixed_precision(amp, tmp_path):
     assert len(losses) == 3 and np.isfinite(losses).all() and losses.min() > 0
 
 
-def test_without_amkd_the_rows_are_training_data(tmp_path):
-    images, labels = images_and_labels()
-    model = kd()
-    seen = dict()
+# --- How much they count --------------------------------------------------------------------------
 
-    def record(module, args, output):
-        if module.training:
-            seen['logits'] = output.detach().cpu()
 
-    model.student.head.register_forward_hook(record)
-    runner, (step,), _, _ = train(
-        model, dict(attack=SEARCH, student_correct=False), tmp_path, Images(images, labels)
-    )
-    assert len(step.rows) >= 8
-    expected = labels + [labels[row] for row in step.rows]
-    assert len(seen['logits']) == len(expected)
-    loss = F.cross_entropy(seen['logits'], torch.tensor(expected))
-    history = runner.message_hub.log_scalars['train/student.loss'].data[0]
-    assert history.tolist() == [pytest.approx(loss.item(), rel=1e-5)]
+@pytest.mark.parametrize('num_samples', [3, 16])
+def test_boundary_reduction(num_samples, tmp_path):
+    """Over the batch instead of over the samples: the mean times their share of the batch."""
+
+    def losses(**options):
+        hook = dict(attack=STAY, num_samples=num_samples, keep_unreached=True)
+        runner, _, _, _ = train(amkd(**options), hook, tmp_path)
+        scalars = runner.message_hub.log_scalars
+        return {
+            name: scalars[f'train/distill.loss_{name}'].current() for name in ('kl', 'boundary')
+        }
+
+    means, sums = losses(), losses(boundary_reduction='batch')
+    assert losses(boundary_reduction='samples') == means
+    assert sums['kl'] == means['kl']
+    assert sums['boundary'] == pytest.approx(means['boundary'] * num_samples / 16)
 
 
 # --- Mistakes -------------------------------------------------------------------------------------
@@ -1238,9 +1160,11 @@ def test_onehot_labels_are_no_mixing(tmp_path):
     assert step.rows
 
 
-def test_a_model_without_teacher_is_refused(tmp_path):
-    with pytest.raises(TypeError, match='a teacher and a student.*ImageClassifier'):
-        train(classifier(), dict(attack=SEARCH), tmp_path)
+@pytest.mark.parametrize('build', [classifier, kd])
+def test_other_algorithms_are_refused(build, tmp_path):
+    kind = 'ImageClassifier' if build is classifier else 'SingleTeacherDistill'
+    with pytest.raises(TypeError, match=rf"type='AMKD'.*got {kind}\b"):
+        train(build(), dict(attack=SEARCH), tmp_path)
 
 
 def test_labels_without_a_class_are_refused(tmp_path):

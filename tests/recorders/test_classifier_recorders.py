@@ -5,11 +5,11 @@ import amkd_mm  # noqa: F401
 # isort: split
 import pytest
 import torch
+from amkd_mm.boundary_rows import mark
 from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 from mmrazor.models.task_modules.recorder import RecorderManager
 
-from amkd_mm.boundary_rows import mark
 from amkd_mm.recorders import EmbeddingRecorder, LabelsRecorder
 
 K = 4

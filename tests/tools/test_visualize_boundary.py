@@ -208,7 +208,7 @@ def test_verdict_comes_first_and_is_that_of_the_networks(run, tool, trained, tmp
         algorithm.eval()
         generator = torch.Generator().manual_seed(0)
         pixels, labels, _ = tool.choose_images(cfg, 60, generator)
-        hook, _ = tool.boundary_hook(cfg)
+        sampler, _ = tool.boundary_sampler(cfg)
     space = PixelSpace(algorithm.data_preprocessor)
 
     def ask(network, images):
@@ -218,9 +218,14 @@ def test_verdict_comes_first_and_is_that_of_the_networks(run, tool, trained, tmp
     logits = ask(algorithm.teacher, pixels)
     kept = logits.argmax(1) == labels
     pixels, labels, logits = pixels[kept], labels[kept], logits[kept]
-    targets = hook.target(logits, labels, generator)
+    targets = sampler.choose_targets(logits, labels, generator)
     moved = tool.move_to_boundary(
-        hook.attack, lambda x: algorithm.teacher(x, mode='tensor'), space, pixels, labels, targets
+        sampler.attack,
+        lambda x: algorithm.teacher(x, mode='tensor'),
+        space,
+        pixels,
+        labels,
+        targets,
     )
     asked = moved.reached & (ask(algorithm.student, pixels).argmax(1) == labels)
     answers = ask(algorithm.student, moved.inputs[asked]).argmax(1)

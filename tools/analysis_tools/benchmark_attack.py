@@ -29,12 +29,12 @@ from mmpretrain.registry import MODELS
 
 from amkd_mm.activation_checkpointing import disable_checkpointing
 from amkd_mm.attacks import BoundarySearch, BSSAttack, attack_names, build_attack
+from amkd_mm.attacks.targets import sample_target
 from amkd_mm.checkpoint_files import read_checkpoint
 from amkd_mm.checkpoint_fit import choose, weights_in
 from amkd_mm.config_names import config_argument
 from amkd_mm.downloads import explain_failed_downloads
 from amkd_mm.fast_teacher import FastTeacher
-from amkd_mm.hooks.boundary_sample_hook import sample_target
 from amkd_mm.model_settings import model_settings
 from amkd_mm.pixel_space import PixelSpace
 

@@ -13,8 +13,9 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import wraps
+from typing import NamedTuple
 from unittest.mock import patch
 
 if __name__ == '__main__':
@@ -31,12 +32,11 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 from mmrazor.utils import register_all_modules
 
-from amkd_mm import boundary_rows
+from amkd_mm.algorithms.amkd import exact
 from amkd_mm.config_names import config_argument
 from amkd_mm.downloads import explain_failed_downloads
-from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks import BoundarySampleHook
-from amkd_mm.hooks.sample_hook import evaluation_mode
+from amkd_mm.samplers import Samples
 
 MEBIBYTE = 2**20
 AMKD, FLOOR, KD, STUDENT = 'AMKD', "AMKD's floor", 'plain KD', 'student alone'
@@ -47,6 +47,23 @@ def now():
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter()
+
+
+class Passes(NamedTuple):
+    """What a step asks of the networks.
+
+    Attributes:
+        search (list): Inputs of each call of the teacher by the search, whether its graph is kept,
+            and whether a gradient is taken.
+        teacher (list): Inputs and data samples of each other pass of the teacher.
+        student (list): The same of the student, the clean batch first.
+        samples (Samples): What the search found.
+    """
+
+    search: list
+    teacher: list
+    student: list
+    samples: Samples
 
 
 class Bench:
@@ -94,15 +111,12 @@ class Bench:
         return loaded
 
     def amkd(self, batch):
-        self.search(batch)
-        self.model.train_step(batch, self.optim)
-        self.hook.after_train_iter(self.runner, 0, batch)
-
-    def search(self, batch):
         self.hook.before_train_iter(self.runner, 0, batch)
+        outputs = self.model.train_step(batch, self.optim)
+        self.hook.after_train_iter(self.runner, 0, batch, outputs)
 
     def kd(self, batch):
-        """The same losses but those of boundary rows, of which there are none."""
+        """The same losses but those of boundary samples, of which there are none."""
         self.model.train_step(batch, self.optim)
 
     def student(self, batch):
@@ -112,60 +126,72 @@ class Bench:
         loss, _ = self.model.parse_losses(losses)
         self.optim.update_params(loss)
 
-    def calls_of(self, batch):
-        """Attack as an AMKD step does, and list what that asks of the networks.
+    def passes_of(self, batch):
+        """List what an AMKD step asks of the networks.
 
         Returns:
-            tuple: Name of the network, rows, whether its graph is kept and whether a gradient is
-            taken, of each call, as lists; and the preprocessed batch with its boundary rows.
+            Passes: Of the search and of the step.
         """
-        calls = []
+        found = Passes([], [], [], None)
+        model, gradient = self.model, torch.autograd.grad
 
-        def listed(name, ask):
-            def call(inputs):
-                calls.append([name, len(inputs), inputs.requires_grad, False])
-                return ask(inputs)
+        @contextmanager
+        def ready_teacher(ready=model._ready_teacher):
+            with ready() as ask:
+
+                def listed(inputs):
+                    found.search.append([inputs, inputs.requires_grad, False])
+                    return ask(inputs)
+
+                # The step sees to its being up to date.
+                listed.update = model.fast_teacher.update
+                yield listed
+
+        def noted(*args, **kwargs):
+            found.search[-1][-1] = True
+            return gradient(*args, **kwargs)
+
+        def listed(passes, run):
+            def call(inputs, data_samples):
+                passes.append((inputs, data_samples))
+                return run(inputs, data_samples)
 
             return call
 
-        gradient = torch.autograd.grad
-
-        def noted(*args, **kwargs):
-            calls[-1][-1] = True
-            return gradient(*args, **kwargs)
-
-        asked = dict(
-            ask_teacher=listed('teacher', self.hook.ask_teacher),
-            ask_student=listed('student', self.hook.ask_student),
+        patches = dict(
+            _ready_teacher=ready_teacher,
+            _run_teacher=listed(found.teacher, model._run_teacher),
+            _run_student=listed(found.student, model._run_student),
         )
-        with patch.multiple(self.hook, **asked), patch.object(torch.autograd, 'grad', noted):
-            self.search(batch)
-        data = self.model.data_preprocessor(batch, True)
-        self.hook.after_train_iter(self.runner, 0, batch)
-        return calls, data
+        self.hook.before_train_iter(self.runner, 0, batch)
+        with (
+            patch.multiple(model, **patches),
+            patch.object(torch.autograd, 'grad', noted),
+            self.optim.optim_context(model),
+        ):
+            model(**model.data_preprocessor(batch, True), mode='loss')
+        return found._replace(samples=self.hook.samples)
 
-    def floor(self, calls, data):
+    def floor(self, passes):
         """The same forward and backward passes of the same networks, as bare calls."""
-        images, samples = data['inputs'], data['data_samples']
-        ask = dict(teacher=self.hook.ask_teacher, student=self.hook.ask_student)
-        attack = self.optim.optim_context(self.model) if self.hook.amp else nullcontext()
-        with evaluation_mode(self.model.student), attack:
-            for name, rows, differentiable, differentiated in calls:
-                inputs = images[:rows].detach().requires_grad_(differentiable)
-                with torch.set_grad_enabled(differentiable):
-                    logits = ask[name](inputs)
-                    if differentiated:
-                        torch.autograd.grad(logits.sum(), inputs)
-
-        (clean, clean_samples), (boundary, _) = boundary_rows.split(images, samples)
-        labels = torch.cat([sample.gt_label for sample in clean_samples])
-        passes = [clean, boundary] if len(boundary) else [clean]
+        teacher = self.model.fast_teacher
+        (clean, _), *others = passes.teacher
         with self.optim.optim_context(self.model):
-            teacher_logits = []
-            for rows in passes:
-                with torch.no_grad():
-                    teacher_logits.append(self.hook.ask_teacher(rows))
-            logits = [self.model.student(rows, mode='tensor') for rows in passes]
+            with torch.no_grad():
+                teacher_logits = [teacher(clean)]
+            with nullcontext() if self.hook.amp else exact(clean):
+                for inputs, differentiable, differentiated in passes.search:
+                    inputs = inputs.detach().requires_grad_(differentiable)
+                    with torch.set_grad_enabled(differentiable):
+                        logits = teacher(inputs)
+                        if differentiated:
+                            torch.autograd.grad(logits.sum(), inputs)
+            with torch.no_grad():
+                teacher_logits += [teacher(inputs) for inputs, _ in others]
+            if len(teacher_logits) < len(passes.student):
+                teacher_logits.append(passes.samples.teacher_logits)
+            logits = [self.model.student(inputs, mode='tensor') for inputs, _ in passes.student]
+            labels = torch.cat([sample.gt_label for sample in passes.student[0][1]])
             loss = F.cross_entropy(logits[0], labels) + sum(
                 F.kl_div(s.log_softmax(1), t.softmax(1), reduction='batchmean')
                 for s, t in zip(logits, teacher_logits, strict=True)
@@ -188,9 +214,9 @@ class Bench:
             return call
 
         started = now()
-        timed('boundary search', self.search)(batch)
         model, optim = self.model, self.optim
         passes = dict(
+            _make_samples=timed('boundary search', model._make_samples),
             _run_teacher=timed('teacher', model._run_teacher),
             _run_student=timed('student forward', model._run_student),
         )
@@ -200,16 +226,14 @@ class Bench:
             zero_grad=timed('optimiser', optim.zero_grad),
         )
         with patch.multiple(model, **passes), patch.multiple(optim, **updates):
-            model.train_step(batch, optim)
-        self.hook.after_train_iter(self.runner, 0, batch)
+            self.amkd(batch)
         seconds['losses and the rest'] = now() - started - sum(seconds.values())
         return dict(seconds)
 
     def resident_bytes(self):
         """Bytes of what stays from step to step: weights, their copies and optimiser states."""
         tensors = [*self.model.parameters(), *self.model.buffers()]
-        if isinstance(self.hook.ask_teacher, FastTeacher):
-            tensors += self.hook.ask_teacher.parameters()
+        tensors += self.model.fast_teacher.parameters()
         tensors += [p.grad for p in self.model.parameters() if p.grad is not None]
         for state in self.optim.optimizer.state.values():
             tensors += [value for value in state.values() if isinstance(value, torch.Tensor)]
@@ -253,14 +277,14 @@ def measure(bench, steps, warmup):
             seconds[name] = now() - started
 
         clock(AMKD, bench.amkd, batch)
-        # The same base samples, attacked once more to list the calls.
-        calls, data = bench.calls_of(batch)
-        clock(FLOOR, bench.floor, calls, data)
+        # The same base samples, attacked once more to list the passes.
+        passes = bench.passes_of(batch)
+        clock(FLOOR, bench.floor, passes)
         clock(KD, bench.kd, batch)
         clock(STUDENT, bench.student, batch)
         split = {'data': loading, **bench.split(batch)}
         if step >= 0:
-            rows.append(sum(map(boundary_rows.is_boundary, data['data_samples'])))
+            rows.append(len(passes.samples.rows))
             for table, found in ((kinds, seconds), (parts, split)):
                 for name, value in found.items():
                     table[name].append(value)
@@ -322,11 +346,11 @@ def main():
         bench = Bench(cfg)
         kinds, parts, rows = measure(bench, args.steps, args.warmup)
         ((batch, _),) = bench.load(1)
-        calls = bench.calls_of(batch)
+        passes = bench.passes_of(batch)
         peaks = {
             KD: bench.peak_bytes(bench.kd, batch),
             AMKD: bench.peak_bytes(bench.amkd, batch),
-            FLOOR: bench.peak_bytes(bench.floor, *calls),
+            FLOOR: bench.peak_bytes(bench.floor, passes),
         }
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
     print(

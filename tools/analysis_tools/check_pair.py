@@ -59,9 +59,10 @@ from amkd_mm.config_names import config_argument
 from amkd_mm.downloads import failed_download
 from amkd_mm.fast_teacher import logits_and_gradient
 from amkd_mm.hooks.class_check_hook import teacher_numbers, teachers_of
-from amkd_mm.hooks.sample_hook import SampleHook, evaluation_mode
+from amkd_mm.hooks.sample_hook import SampleHook
 from amkd_mm.image_batches import labels_of
 from amkd_mm.model_settings import model_settings
+from amkd_mm.modes import evaluation_mode
 from amkd_mm.pixel_space import PixelSpace
 from amkd_mm.trial_step import try_step
 
@@ -176,7 +177,7 @@ def pair_config(teacher, student):
 
 
 def sample_hooks(cfg):
-    """The config's hooks that append samples, for a single step."""
+    """The config's hooks that have samples made, for a single step."""
     found = []
     for settings in cfg.get('custom_hooks') or []:
         if issubclass(getattr(hooks, name_of(settings), Hook), SampleHook):

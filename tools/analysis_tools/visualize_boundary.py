@@ -31,6 +31,7 @@ from mmrazor.utils import register_all_modules
 
 from amkd_mm.activation_checkpointing import disable_checkpointing
 from amkd_mm.attacks import AttackResult, BoundaryAttack
+from amkd_mm.attacks.targets import runner_up_target
 from amkd_mm.checkpoint_files import exists, read_checkpoint
 from amkd_mm.checkpoint_fit import moved, weights_in
 from amkd_mm.class_numbers import check_labels
@@ -39,7 +40,6 @@ from amkd_mm.config_names import config_argument
 from amkd_mm.downloads import explain_failed_downloads
 from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks import BoundarySampleHook
-from amkd_mm.hooks.boundary_sample_hook import runner_up_target
 from amkd_mm.image_batches import read_batch
 from amkd_mm.model_settings import model_settings
 from amkd_mm.pixel_space import PixelSpace
@@ -217,17 +217,14 @@ def compared_name(args):
     return COMPARED
 
 
-def boundary_hook(cfg):
-    """The config's ``BoundarySampleHook``, or else one with the default settings, and its attack.
-
-    The hook serves for its attack and its choice of targets.
-    """
+def boundary_sampler(cfg):
+    """The sampler of the config's ``BoundarySampleHook``, or of a default one, and its attack."""
     for settings in cfg.get('custom_hooks') or []:
         settings = dict(settings)
         if str(settings.pop('type')).rpartition('.')[2] == BoundarySampleHook.__name__:
-            return BoundarySampleHook(**settings), settings['attack']
+            return BoundarySampleHook(**settings).sampler, settings['attack']
     attack = dict(type='BoundarySearch')
-    return BoundarySampleHook(attack), attack
+    return BoundarySampleHook(attack).sampler, attack
 
 
 def choose_images(cfg, number, generator):
@@ -352,15 +349,14 @@ def study(cfg, args):
     generator = torch.Generator().manual_seed(args.seed)
     set_random_seed(args.seed)
     algorithm = build(cfg, args)
-    hook, attack = boundary_hook(cfg)
+    sampler, attack = boundary_sampler(cfg)
     pixels, labels, dataset = choose_images(cfg, args.num, generator)
     pixels, labels = pixels.to(args.device), labels.to(args.device)
     space = PixelSpace(algorithm.data_preprocessor)
     space.check(pixels)
-    hook.teacher = algorithm.teacher
     classes = num_classes(algorithm.teacher)
     if classes:
-        check_labels(labels, classes, hook.name)
+        check_labels(labels, classes, 'visualize_boundary.py')
 
     def classifier(network, own=space):
         fast = FastTeacher(network)
@@ -372,7 +368,7 @@ def study(cfg, args):
     if args.compare:
         compared = compared_name(args)
         networks[compared] = classifier(*build_compared(args))
-    move = Mover(hook.attack, space, networks)
+    move = Mover(sampler.attack, space, networks)
 
     logits = {name: ask(network, space, pixels) for name, network in networks.items()}
     widths = {name: found.size(1) for name, found in logits.items()}
@@ -387,7 +383,7 @@ def study(cfg, args):
     kept = right[TEACHER]
     logits = {name: found[kept] for name, found in logits.items()}
     pixels, labels = pixels[kept], labels[kept]
-    targets = hook.target(logits[TEACHER], labels, generator)
+    targets = sampler.choose_targets(logits[TEACHER], labels, generator)
     images = Images(pixels, labels, logits, targets)
     count = max(num_classes(algorithm.teacher) or 0, logits[TEACHER].size(1))
     known = (getattr(dataset, 'metainfo', None) or {}).get('classes') or ()

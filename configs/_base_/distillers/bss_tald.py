@@ -1,4 +1,4 @@
-# BSS, and TALD: two hooks append samples, each with records of its own.
+# BSS, and TALD: two hooks have samples made, each with records of its own.
 _base_ = ['./bss.py']
 
 model = dict(

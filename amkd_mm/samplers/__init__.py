@@ -1,0 +1,17 @@
+"""What to distil on beside the clean batch: samples made from it, tensors in and tensors out."""
+
+from .augmented_sampler import AugmentedSampler
+from .base import CleanBatch, Sampler, SampleRequest, Samples
+from .boundary_sampler import BoundarySampler, discrepancy
+from .local_distribution_sampler import LocalDistributionSampler
+
+__all__ = [
+    'AugmentedSampler',
+    'BoundarySampler',
+    'CleanBatch',
+    'LocalDistributionSampler',
+    'SampleRequest',
+    'Sampler',
+    'Samples',
+    'discrepancy',
+]

@@ -1,0 +1,99 @@
+"""What a sampler gets and gives."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..pixel_space import PixelSpace
+
+
+class CleanBatch(NamedTuple):
+    """A clean batch, and what the networks say of it.
+
+    Attributes:
+        inputs (Tensor): Normalised images without the preprocessor's padding, (N, C, H, W).
+        labels (Tensor): (N,) int64.
+        teacher_logits (Tensor): Of the teacher in evaluation mode, (N, K).
+        student_logits (Tensor, optional): Of the student in this very step, (N, K). None unless
+            the sampler's ``needs_student`` is set.
+        teacher (Callable): Maps normalised inputs (M, C, H, W) without padding to logits (M, K),
+            in evaluation mode and with a gradient for the inputs.
+        space (PixelSpace): The way between pixels and normalised inputs, and their bounds.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    teacher_logits: Tensor
+    student_logits: Tensor | None
+    teacher: Callable[[Tensor], Tensor]
+    space: PixelSpace
+
+
+class Samples(NamedTuple):
+    """Samples made from a clean batch.
+
+    Attributes:
+        inputs (Tensor): Normalised, without padding, (M, C, H, W). M may be 0.
+        origins (Tensor): The clean inputs that they were made from, (M, C, H, W).
+        rows (Tensor): Their rows in the clean batch, (M,) int64.
+        labels (Tensor): Labels of these rows, (M,) int64.
+        targets (Tensor): The class that each was moved towards, (M,) int64; -1 for none.
+        teacher_logits (Tensor, optional): The teacher's logits at ``inputs``, (M, K), where the
+            sampler knows them.
+        statistics (dict[str, Tensor]): What there is to log, scalars; NaN for what has no value.
+    """
+
+    inputs: Tensor
+    origins: Tensor
+    rows: Tensor
+    labels: Tensor
+    targets: Tensor
+    teacher_logits: Tensor | None
+    statistics: dict[str, Tensor]
+
+
+class Sampler(ABC):
+    """Makes samples from a clean batch. It knows nothing of runners, batches and hooks."""
+
+    needs_student = False
+    """Whether it looks at the student's logits."""
+
+    @abstractmethod
+    def __call__(self, batch: CleanBatch, generator: torch.Generator) -> Samples:
+        """Make samples.
+
+        Args:
+            batch (CleanBatch): What to make them from.
+            generator (torch.Generator): Source of all random numbers, on the CPU, so that a run
+                does not depend on the device.
+        """
+
+
+@dataclass
+class SampleRequest:
+    """A hook's wish for samples in the next step, and what came of it.
+
+    Attributes:
+        seed (int): Of all random numbers of the sampler.
+        size (tuple[int, int]): Height and width of the images, without padding.
+        amp (bool): Whether to make the samples in the mixed precision of the training.
+        samples (Samples, optional): What the sampler gave; None if no step or no loss asked it.
+        seconds (float): How long it took.
+    """
+
+    seed: int
+    size: tuple[int, int]
+    amp: bool = False
+    samples: Samples | None = None
+    seconds: float = 0.0
+
+
+def number_of_rows(num_samples: int | float, num_rows: int) -> int:
+    """How many rows of a batch an int, or a float as a share of the batch, asks for; at least 1."""
+    wanted = num_samples * num_rows if isinstance(num_samples, float) else num_samples
+    # 0.55 of 100 rows is 55.00000000000001.
+    return max(1, round(round(wanted, 6)))
