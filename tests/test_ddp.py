@@ -21,6 +21,7 @@ from mmpretrain.structures import DataSample
 from torch import nn
 
 from amkd_mm.algorithms import AMKD
+from amkd_mm.hooks import BoundarySampleHook
 from amkd_mm.optim import SeparateMomentumOptimWrapper
 from amkd_mm.optim.separate_momentum_optim_wrapper import find_used
 
@@ -139,10 +140,13 @@ class Spy(Hook):
     def __init__(self):
         self.drawn = []
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        samples = data_batch['data_samples']
-        marked = [sample for sample in samples if sample.get('is_boundary', False)]
-        self.drawn.append([(sample.sample_idx, sample.boundary_target) for sample in marked])
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        (found,) = [h.samples for h in runner.hooks if isinstance(h, BoundarySampleHook)]
+        if found is None:
+            self.drawn.append([])
+            return
+        images = [data_batch['data_samples'][row].sample_idx for row in found.rows]
+        self.drawn.append(list(zip(images, found.targets.tolist(), strict=True)))
 
 
 class GradientKeeper(OptimWrapper):

@@ -36,10 +36,13 @@ def classifier():
 def model():
     torch.manual_seed(0)
     logits = dict(logits=dict(type='Logits'))
-    mapping = dict(
-        preds_S=dict(recorder='logits', from_student=True),
-        preds_T=dict(recorder='logits', from_student=False),
-    )
+
+    def mapping(index):
+        return dict(
+            preds_S=dict(recorder='logits', from_student=True, record_idx=index),
+            preds_T=dict(recorder='logits', from_student=False, record_idx=index),
+        )
+
     config = dict(
         type='AMKD',
         _scope_='mmrazor',
@@ -49,8 +52,10 @@ def model():
             type='ConfigurableDistiller',
             student_recorders=logits,
             teacher_recorders=logits,
-            distill_losses=dict(loss_kl=dict(type='KLDivergence')),
-            loss_forward_mappings=dict(loss_kl=mapping),
+            distill_losses=dict(
+                loss_kl=dict(type='KLDivergence'), loss_boundary=dict(type='KLDivergence')
+            ),
+            loss_forward_mappings=dict(loss_kl=mapping(0), loss_boundary=mapping(1)),
         ),
         data_preprocessor=dict(mean=[127.0] * 3, std=[60.0] * 3),
     )

@@ -12,6 +12,7 @@ import mmrazor
 import pytest
 import torch
 import torch.nn.functional as F
+from given_samples import Given, step_with_samples
 from mmengine.dataset import pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
@@ -131,24 +132,8 @@ def batch(num_clean=7, num_boundary=4):
     return torch.cat([inputs, rows(num_boundary)[0]]), samples + samples[:num_boundary]
 
 
-class Given(Sampler):
-    """Samples that a test gives, of the first rows of the batch."""
-
-    def __init__(self, inputs=()):
-        self.inputs = inputs
-
-    def __call__(self, batch, generator):
-        rows = torch.arange(len(self.inputs))
-        origins, labels = batch.inputs[rows], batch.labels[rows]
-        return Samples(self.inputs, origins, rows, labels, torch.zeros_like(rows), None, {})
-
-
 def step(model, inputs, samples, num_clean=7):
-    """The losses of a step with the last rows of a batch as samples."""
-    sampler = Given(inputs[num_clean:])
-    model.samplers = [sampler]
-    model.request_samples(sampler, SampleRequest(0, tuple(inputs.shape[-2:])))
-    return model.loss(inputs[:num_clean], samples[:num_clean])
+    return step_with_samples(model, inputs, samples, num_clean)
 
 
 def labels_of(samples):

@@ -7,10 +7,10 @@ import amkd_mm  # noqa: F401
 # isort: split
 import pytest
 import torch
+from given_samples import step_with_samples
 from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
 
-from amkd_mm import boundary_rows
 from amkd_mm.algorithms.chance_check import BATCHES, ChanceCheck
 
 
@@ -140,7 +140,7 @@ def test_in_the_algorithm(knows, trainable):
     assert len(found) == (not knows and not trainable)
 
 
-def test_boundary_rows_do_not_count():
+def test_boundary_samples_do_not_count():
     """The teacher is expected to misjudge them."""
     torch.manual_seed(0)
     recorders = dict(logits=dict(type='ModuleOutputs', source='head'))
@@ -168,10 +168,6 @@ def test_boundary_rows_do_not_count():
     inputs = torch.randn(4, 3, 8, 8)
     predictions = model.teacher(inputs, mode='tensor').argmax(1)
     samples = [DataSample().set_gt_label(label) for label in predictions]
-    others = [
-        boundary_rows.mark(DataSample().set_gt_label((label + 1) % 10), 0)
-        for label in predictions.repeat(20)
-    ]
-    model.loss(torch.cat([inputs, inputs.repeat(20, 1, 1, 1)]), samples + others)
+    step_with_samples(model, torch.cat([inputs, inputs.flip(0) + 1]), samples, num_clean=4)
     check = model.chance_check
     assert (check.batches, check.correct, check.total) == (1, 4, 4)

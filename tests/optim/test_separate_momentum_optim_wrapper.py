@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from given_samples import give
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, build_optim_wrapper
@@ -19,7 +20,6 @@ from mmrazor.registry import MODELS
 from torch import nn
 from torch.utils.data import Subset
 
-from amkd_mm import boundary_rows
 from amkd_mm.optim import SeparateMomentumOptimWrapper
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -169,15 +169,17 @@ def test_gradients_of_the_groups_of_amkd():
         return build_optim_wrapper(model, dict(settings, optimizer=optimizer))
 
     wrapper = make()
-    samples = [DataSample().set_gt_label(index % 3) for index in range(10)]
-    samples[6:] = [boundary_rows.mark(sample, 0) for sample in samples[6:]]
+    samples = [DataSample().set_gt_label(index % 3) for index in range(6)]
     images = list(torch.randint(0, 256, (10, 3, 8, 8)).byte())
     state = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    model.train_step(dict(inputs=images, data_samples=samples), wrapper)
+    clean = dict(inputs=images[:6], data_samples=samples)
+    moved = model.data_preprocessor(dict(inputs=images[6:]), False)['inputs']
+    give(model, moved)
+    model.train_step(clean, wrapper)
     for name, buffer in model.named_buffers():
         buffer.copy_(state[name])
-    data = model.data_preprocessor(dict(inputs=images, data_samples=samples), True)
-    losses = model(**data, mode='loss')
+    give(model, moved)
+    losses = model(**model.data_preprocessor(clean, True), mode='loss')
     weight = model.student.backbone.conv1.weight
     first = {}
     for key, group in (
@@ -189,11 +191,11 @@ def test_gradients_of_the_groups_of_amkd():
         assert first[key].norm() > 0
         torch.testing.assert_close(wrapper.optimizer.state[weight][key], first[key])
 
-    model.train_step(dict(inputs=images[:6], data_samples=samples[:6]), wrapper)
+    model.train_step(clean, wrapper)
     boundary = wrapper.optimizer.state[weight]['momentum_buffer_boundary']
     torch.testing.assert_close(boundary, 0.5 * first['momentum_buffer_boundary'])
     # Also in the first step, as that of a run resumed after the last boundary samples.
-    assert model.train_step(dict(inputs=images[:6], data_samples=samples[:6]), make())
+    assert model.train_step(clean, make())
 
 
 def test_a_resumed_run_gives_the_same_weights(tmp_path):

@@ -5,12 +5,12 @@ import amkd_mm  # noqa: F401
 # isort: split
 import pytest
 import torch
-from amkd_mm.boundary_rows import mark
 from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 from mmrazor.models.task_modules.recorder import RecorderManager
 
-from amkd_mm.recorders import EmbeddingRecorder, LabelsRecorder
+from amkd_mm.recorders import EmbeddingRecorder, LabelsRecorder, recording
+from amkd_mm.samplers import Samples
 
 K = 4
 
@@ -53,11 +53,14 @@ def test_gradients_reach_the_backbone_through_the_records(model):
         assert gradient.abs().sum() > 0
 
 
-def test_targets_are_those_of_marked_samples(model):
+def test_targets_are_those_of_samples(model):
     recorders = manager(model, targets='Targets')
-    with recorders:
-        model(torch.randn(2, 3, 8, 8), samples(0, 1), mode='loss')
-        model(torch.randn(2, 3, 8, 8), [mark(s, 3) for s in samples(0, 1)], mode='loss')
+    images, rows = torch.randn(2, 3, 8, 8), torch.arange(2)
+    moved = Samples(images, images, rows, rows, torch.tensor([3, 3]), None, {})
+    with recording(recorders):
+        model(images, samples(0, 1), mode='loss')
+    with recording(recorders, moved):
+        model(images, samples(0, 1), mode='loss')
     recorder = recorders.get_recorder('targets')
     assert recorder.get_record_data(0).tolist() == [-1, -1]
     assert recorder.get_record_data(1).tolist() == [3, 3]

@@ -454,6 +454,8 @@ def report_boundary(report, found, algorithm, images, right):
     """How many boundary samples the hook logged, and why there are none."""
     if not found:
         text = 'none asked for: no BoundarySampleHook in `custom_hooks`'
+    elif 'attacked' not in found:
+        text = 'none made: no loss reads them by `record_idx`'
     elif found['samples']:
         text = f'{found["samples"]:.0f} of {found["attacked"]:.0f} attacked; '
         text += f'gap {found["gap"]:.3g}, L2 {found["l2"]:.3g}'
