@@ -85,7 +85,7 @@ class Operators(TorchDispatchMode):
             or (name in ('_to_copy', 'copy_') and crosses(name, args, kwargs))
         ):
             self.found.add(name)
-        return func(*args, **kwargs)
+        return func(*as_declared(func, args), **kwargs)
 
 
 class Calls(TorchFunctionMode):
@@ -108,6 +108,14 @@ class Calls(TorchFunctionMode):
         ):
             self.found.add(name)
         return func(*args, **kwargs)
+
+
+def as_declared(func, args: tuple) -> list:
+    """Arguments as the operator declares them: PyTorch 1 hands over a bool instead of a tensor."""
+    return [
+        torch.tensor(arg) if isinstance(arg, bool) and str(declared.type) == 'Tensor' else arg
+        for arg, declared in zip(args, func._schema.arguments, strict=False)
+    ]
 
 
 def has_mask(name: str, args: tuple) -> bool:
