@@ -176,7 +176,7 @@ class BoundarySearch(BoundaryAttack):
             close = (target_lead(here.logits, search.goals) <= self.tolerance) | (step == 0)
             going = search.active & ~(inside & close)
             shares, near = self.secant(search.outer_margins, search.margins)
-            straight = going & (search.reached | (near & (step >= 2)))
+            straight = going & (search.reached | near if step >= 2 else search.reached)
             way = per_sample(shares, inputs) * (search.inputs - search.outer)
             ahead = select(straight, clamp(search.outer + way, bounds), search.points)
             steep = going & ~straight
