@@ -2,10 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from operator import is_
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from ..argument_checks import check_bool
 
 Model = Callable[[Tensor], Tensor]
 # Class indices, or a function that chooses them from the model's logits on the inputs.
@@ -35,7 +38,21 @@ class BoundaryAttack(ABC):
     A subclass writes :meth:`search`; everything here is the same for all attacks. No gradient
     reaches the model's parameters, and the model's mode is the caller's business: call it in
     evaluation mode, or batch statistics tie the samples together.
+
+    Args:
+        drop_finished (bool): Whether samples leave the batch when they are done. With True the
+            model is asked about as few samples as possible, and the host waits for the device once
+            a step, to learn how many are left. With False it is asked about all samples, with a
+            gradient, in every step, and the host never waits; the batch keeps its shape, as CUDA
+            graphs (``torch.compile(mode='reduce-overhead')``) need it. The results differ by
+            rounding. Defaults to True.
     """
+
+    def __init__(self, drop_finished: bool = True) -> None:
+        check_bool(f'{type(self).__name__}: drop_finished', drop_finished)
+        self.drop_finished = drop_finished
+        # Those that were checked last
+        self._bounds: Bounds | None = None
 
     def __call__(
         self,
@@ -48,15 +65,17 @@ class BoundaryAttack(ABC):
         """Attack a batch.
 
         Args:
-            model (Callable): Maps (N, C, H, W) inputs to (N, K) logits; N varies between calls,
-                because finished samples leave the batch.
+            model (Callable): Maps (N, C, H, W) inputs to (N, K) logits; N varies between calls
+                where finished samples leave the batch.
             inputs (Tensor): Start points, (N, C, H, W), floating point. N may be 0.
             labels (Tensor): Base classes, (N,) integers.
             targets (Tensor | Callable): Target classes, (N,) integers; a negative one leaves its
                 sample alone. Or a function that returns them given the logits (N, K) at
                 ``inputs``: selection and the first step then share one forward pass.
+                What it returns must be below K; a given tensor is checked, which synchronises.
             bounds (tuple, optional): Lowest and highest valid input, scalars or tensors that
-                broadcast to ``inputs``. Defaults to None, no limit.
+                broadcast to ``inputs``. Tensors are checked, which synchronises, unless they
+                are those of the last call. Defaults to None, no limit.
 
         Returns:
             AttackResult: Samples that were left alone, or cannot be moved because the gradient
@@ -64,7 +83,7 @@ class BoundaryAttack(ABC):
 
         Raises:
             TypeError: If ``inputs`` is not floating point.
-            ValueError: If shapes disagree, or ``bounds`` are reversed.
+            ValueError: If shapes disagree, a target is no class, or ``bounds`` are reversed.
         """
         if not inputs.is_floating_point():
             raise TypeError(f'inputs must be a floating point tensor, not {inputs.dtype}')
@@ -72,14 +91,7 @@ class BoundaryAttack(ABC):
         if isinstance(targets, Tensor):
             check_shape('targets', targets, len(inputs))
         if bounds is not None:
-            low, high = (torch.as_tensor(b).to(inputs) for b in bounds)
-            if bool((low > high).any()):
-                raise ValueError(f'bounds must be (low, high) with low <= high, not {bounds}')
-            for bound in (low, high):
-                # Finished samples leave the batch, so a bound cannot belong to one sample.
-                if bound.dim() >= inputs.dim() and bound.shape[0] != 1:
-                    raise ValueError(f'bounds must be the same for all samples, not {bound.shape}')
-            bounds = (low, high)
+            bounds = self._checked(bounds, inputs)
 
         inputs = inputs.detach()
         if not len(inputs):
@@ -89,10 +101,32 @@ class BoundaryAttack(ABC):
         # A caller may hold inference tensors or sit under no_grad (MMRazor runs its teacher so).
         with torch.inference_mode(False), torch.enable_grad():
             labels = labels.to(inputs.device, torch.int64).clone()
-            result = self.search(model, inputs, labels, targets, bounds)
+            result = self.search(model, inputs.clone(), labels, targets, bounds)
         # An argmax of what is not a number means nothing.
         finite = torch.isfinite(result.logits).all(1)
         return result._replace(reached=result.reached & finite)
+
+    def _checked(self, bounds: Bounds, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The bounds as tensors beside the inputs.
+
+        Raises:
+            ValueError: See :meth:`__call__`.
+        """
+        are_tensors = [isinstance(bound, Tensor) for bound in bounds]
+        low, high = (
+            bound.to(inputs) if is_tensor else inputs.new_full((), bound)
+            for bound, is_tensor in zip(bounds, are_tensors, strict=True)
+        )
+        if self._bounds is not None and all(map(is_, bounds, self._bounds)):
+            return low, high
+        if (low > high).any() if any(are_tensors) else bounds[0] > bounds[1]:
+            raise ValueError(f'bounds must be (low, high) with low <= high, not {bounds}')
+        for bound in (low, high):
+            # Finished samples leave the batch, so a bound cannot belong to one sample.
+            if bound.dim() >= inputs.dim() and bound.shape[0] != 1:
+                raise ValueError(f'bounds must be the same for all samples, not {bound.shape}')
+        self._bounds = tuple(bounds)
+        return low, high
 
     @abstractmethod
     def search(
@@ -116,11 +150,13 @@ def check_shape(name: str, classes: Tensor, number: int) -> None:
 
 def choose(targets: Targets, logits: Tensor) -> Tensor:
     """Target classes as an int64 tensor (N,), asking the chooser where ``targets`` is one."""
-    chosen = targets(logits) if callable(targets) else targets
-    check_shape('targets (what the chooser gave)', chosen, len(logits))
-    if len(chosen) and int(chosen.max()) >= logits.size(1):
+    if callable(targets):
+        # It knows the classes from the logits; reading what it chose would wait for the device.
+        targets = targets(logits)
+        check_shape('targets (what the chooser gave)', targets, len(logits))
+    elif int(targets.max()) >= logits.size(1):
         raise ValueError(f'targets must be below the {logits.size(1)} classes of the model')
-    return chosen.to(logits.device, torch.int64).clone()
+    return targets.to(logits.device, torch.int64).clone()
 
 
 def clamp(inputs: Tensor, bounds: Bounds | None) -> Tensor:
@@ -134,7 +170,7 @@ def pick(logits: Tensor, classes: Tensor) -> Tensor:
 
 
 class Evaluation:
-    """Logits at points, and the input gradient at any of them on demand.
+    """Logits at points, and the gradient there.
 
     Keeping what a gradient needs costs time and memory at all points; asking the model again
     costs only at those that turn out to need one. The caller knows which is rarer.
@@ -145,19 +181,16 @@ class Evaluation:
         differentiable (bool): Whether to keep what the gradient needs.
 
     Attributes:
-        points (Tensor): As given, detached.
         logits (Tensor): (N, K), detached.
     """
 
     def __init__(self, model: Model, points: Tensor, differentiable: bool) -> None:
-        self.points = points.detach()
-        self._model = model
-        self._graph = self._trace(points) if differentiable else None
+        self._leaf = points.detach()
         if differentiable:
-            self.logits = self._graph[1].detach()
-        else:
-            with torch.no_grad():
-                self.logits = model(self.points)
+            self._leaf.requires_grad_()
+        with torch.set_grad_enabled(differentiable):
+            self._logits = model(self._leaf)
+        self.logits = self._logits.detach()
 
     def gradient(self, values: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
         """Gradient of each row's value with respect to its own input; zero where there is none.
@@ -165,23 +198,13 @@ class Evaluation:
         One backward pass for all: in evaluation mode samples do not influence each other.
 
         Args:
-            values (Callable): Maps the rows' logits, (M, K), to one value each, (M,).
-            rows (Tensor): Which points, (N,) bool with M true.
+            values (Callable): Maps the logits, (N, K), to one value each, (N,).
+            rows (Tensor): Of which points, (N,) bool; the gradient of others is zero.
 
         Returns:
-            Tensor: (M, C, H, W).
+            Tensor: (N, C, H, W).
         """
-        if self._graph is None:
-            leaf, logits = self._trace(self.points[rows])
-            return input_gradient(values(logits), leaf)
-        leaf, logits = self._graph
-        return input_gradient(values(logits[rows]), leaf)[rows]
-
-    def _trace(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Points as a leaf of the graph, and the logits that hang on it."""
-        leaf = points.detach().requires_grad_()
-        with torch.enable_grad():
-            return leaf, self._model(leaf)
+        return input_gradient(values(self._logits).masked_fill(~rows, 0), self._leaf)
 
 
 def input_gradient(values: Tensor, inputs: Tensor) -> Tensor:

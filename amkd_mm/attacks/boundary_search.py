@@ -1,6 +1,7 @@
 """BoundarySearch: samples that land on the decision boundary."""
 
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from mmrazor.registry import TASK_UTILS
@@ -20,6 +21,71 @@ from .base import (
     pick,
     squared_norm,
 )
+from .working_rows import rows_by_kind, select, store, take
+
+
+class Search(NamedTuple):
+    """What is known of M samples that are searched for.
+
+    Attributes:
+        inputs, reached, logits, targets (Tensor): The result so far, see :class:`AttackResult`: the
+            last point inside the target class, otherwise the last point.
+        rows (Tensor): Places in the batch, (M,) int64.
+        active (Tensor): Whether a sample goes on, (M,) bool.
+        points (Tensor): Where to ask the model, (M, C, H, W).
+        outer (Tensor): The last point outside, or before ``inputs``, (M, C, H, W).
+        margins, outer_margins (Tensor): Margins at ``inputs`` and ``outer``, (M,) float32.
+    """
+
+    inputs: Tensor
+    reached: Tensor
+    logits: Tensor
+    targets: Tensor
+    rows: Tensor
+    active: Tensor
+    points: Tensor
+    outer: Tensor
+    margins: Tensor
+    outer_margins: Tensor
+
+    @classmethod
+    def begin(cls, inputs: Tensor, logits: Tensor, targets: Tensor) -> 'Search':
+        """Before the first look, whose logits (M, K) are known."""
+        return cls(
+            inputs=inputs,
+            reached=torch.zeros_like(targets, dtype=torch.bool),
+            logits=logits,
+            targets=targets,
+            rows=torch.arange(len(inputs), device=inputs.device),
+            active=targets >= 0,
+            points=inputs,
+            outer=inputs,
+            margins=inputs.new_zeros(len(inputs), dtype=torch.float32),
+            outer_margins=inputs.new_zeros(len(inputs), dtype=torch.float32),
+        )
+
+    @property
+    def goals(self) -> Tensor:
+        """Target classes that can be looked up, (M,): any one for samples left alone."""
+        return self.targets.clamp_min(0)
+
+    def after_look(self, logits: Tensor, margins: Tensor, inside: Tensor) -> 'Search':
+        """With what the model says at ``points``: logits (M, K), margins (M,), inside (M,) bool."""
+        # Of a sample still outside keep the last two points, of another the last on either side.
+        follows, strays = self.active & ~self.reached, self.active & self.reached & ~inside
+        moves = self.active & ~strays
+
+        def outermost(before: Tensor, now: Tensor, outer: Tensor) -> Tensor:
+            return select(strays, now, select(follows, before, outer))
+
+        return self._replace(
+            inputs=select(moves, self.points, self.inputs),
+            margins=select(moves, margins, self.margins),
+            logits=select(moves, logits, self.logits),
+            outer=outermost(self.inputs, self.points, self.outer),
+            outer_margins=outermost(self.margins, margins, self.outer_margins),
+            reached=self.reached | (self.active & inside),
+        )
 
 
 @TASK_UTILS.register_module()
@@ -38,7 +104,15 @@ class BoundarySearch(BoundaryAttack):
        probabilities are within ``tolerance``.
 
     Only Newton steps need a gradient.
-    All samples share the model's calls, whatever their phase, and leave when they are done.
+    All samples share the model's calls, whatever their phase.
+
+    With ``drop_finished`` they leave when they are done: 4.0 looks and 2.1 gradients a sample on a
+    network trained on Digits, in at most 13 calls of the model, because it is asked once more about
+    those whose gradient turns out to be needed; host and device synchronise at most 7 times, once
+    after each look but the last. Without it, 8 looks and 7 gradients of every sample in 8 calls,
+    2.4 times as much work, and no synchronisation. In both, checking a tensor of targets costs a
+    synchronisation, and so do tensors as bounds that are not those of the last call. Dropping is
+    faster on a CPU; on a GPU neither has been measured.
 
     Args:
         tolerance (float): A sample is done when the target's probability exceeds that of the
@@ -49,12 +123,21 @@ class BoundarySearch(BoundaryAttack):
             Defaults to 0.2.
         max_steps (int): Most points at which the model is asked about a sample, at least 1.
             Defaults to 8.
+        drop_finished (bool): Whether samples leave the batch when they are done, see above.
+            Defaults to True.
 
     Raises:
         ValueError: If an argument is out of its range.
     """
 
-    def __init__(self, tolerance: float = 0.07, overshoot: float = 0.2, max_steps: int = 8) -> None:
+    def __init__(
+        self,
+        tolerance: float = 0.07,
+        overshoot: float = 0.2,
+        max_steps: int = 8,
+        drop_finished: bool = True,
+    ) -> None:
+        super().__init__(drop_finished)
         check_number('BoundarySearch: tolerance', tolerance)
         check_number('BoundarySearch: overshoot', overshoot)
         check_int('BoundarySearch: max_steps', max_steps, minimum=1)
@@ -76,54 +159,66 @@ class BoundarySearch(BoundaryAttack):
         bounds: Bounds | None,
     ) -> AttackResult:
         """See :meth:`BoundaryAttack.__call__`."""
-        moved, outer = inputs.clone(), inputs.clone()
-        moved_margins, outer_margins = inputs.new_zeros(2, len(inputs), dtype=torch.float32)
-        reached = torch.zeros(len(inputs), dtype=torch.bool, device=inputs.device)
-        active, points = torch.arange(len(inputs), device=inputs.device), moved.clone()
-        many_are_steep = True
+        search = found = None
+        with_gradient = True
         for step in range(self.max_steps):
-            here = Evaluation(model, points, differentiable=many_are_steep)
+            last = step + 1 == self.max_steps
+            here = Evaluation(model, search.points if step else inputs, with_gradient and not last)
             if step == 0:
-                targets = choose(targets, here.logits)
-                goals, logits = targets.clamp_min(0), here.logits.clone()
-            goal = goals[active]
-            margins = target_margin(here.logits, goal)
-            inside = (here.logits.argmax(1) == goal) & (targets[active] >= 0)
-
-            # Of a sample still outside keep the last two points, of another the last on either
-            # side; `moved` is the one to return.
-            stays, before = reached[active] & ~inside, active[~reached[active]]
-            outer[before], outer_margins[before] = moved[before], moved_margins[before]
-            outer[active[stays]], outer_margins[active[stays]] = points[stays], margins[stays]
-            goes = active[~stays]
-            moved[goes], moved_margins[goes] = points[~stays], margins[~stays]
-            logits[goes] = here.logits[~stays]
-            reached[active] |= inside
-
+                search = Search.begin(inputs, here.logits, choose(targets, here.logits))
+                found = AttackResult(*(value.clone() for value in search[:4]))
+            margins = target_margin(here.logits, search.goals)
+            inside = here.logits.argmax(1) == search.goals
+            search = search.after_look(here.logits, margins, inside)
+            if last:
+                break
             # A sample that begins inside has no point outside to search between.
-            close = (target_lead(here.logits, goal) <= self.tolerance) | (step == 0)
-            going = ~(inside & close) & (targets[active] >= 0)
-            if step + 1 == self.max_steps or not going.any():
-                break
-            following = torch.empty_like(points)
-            shares, near = self.secant(outer_margins[active], moved_margins[active])
-            straight = going & (reached[active] | (near & (step >= 2)))
-            rows = active[straight]
-            way = per_sample(shares[straight], points) * (moved[rows] - outer[rows])
-            following[straight] = clamp(outer[rows] + way, bounds)
+            close = (target_lead(here.logits, search.goals) <= self.tolerance) | (step == 0)
+            going = search.active & ~(inside & close)
+            shares, near = self.secant(search.outer_margins, search.margins)
+            straight = going & (search.reached | near if step >= 2 else search.reached)
+            way = per_sample(shares, inputs) * (search.inputs - search.outer)
+            ahead = select(straight, clamp(search.outer + way, bounds), search.points)
             steep = going & ~straight
-            # Most samples need the gradient of the first two points; then the last look tells.
-            many_are_steep = step == 0 or (step > 1 and bool(steep.float().mean() > 0.5))
-            if steep.any():
-                gradient = here.gradient(partial(target_margin, targets=goal[steep]), steep)
-                following[steep], leads = self.newton_step(
-                    points[steep], gradient, margins[steep], bounds
-                )
-                going[steep] &= leads
-            active, points = active[going], following[going]
-            if not len(active):
+            search = search._replace(points=ahead, active=going)
+            if with_gradient:
+                search = self.descend(search, here, margins, steep, bounds)
+            if not self.drop_finished:
+                continue
+            kinds = search.active.long() + (search.active & steep).long()
+            finished, straight_rows, steep_rows = rows_by_kind(kinds, 3)
+            store(take(search, finished), found)
+            rows = torch.cat([straight_rows, steep_rows])
+            search, margins = take(search, rows), margins[rows]
+            if not len(rows):
                 break
-        return AttackResult(moved, reached, logits, targets)
+            if len(steep_rows) and not with_gradient:
+                # The model is asked once more about those that turned out to need a gradient.
+                tail = slice(len(straight_rows), None)
+                few = take(search, tail)
+                again = Evaluation(model, few.points, differentiable=True)
+                few = self.descend(few, again, margins[tail], few.active, bounds)
+                search.points[tail], search.active[tail] = few.points, few.active
+            # Most samples need the gradient of the first two points; then the last look tells.
+            with_gradient = step == 0 or (step > 1 and 2 * len(steep_rows) > len(kinds))
+        store(search, found)
+        return found
+
+    def descend(
+        self,
+        search: Search,
+        here: Evaluation,
+        margins: Tensor,
+        steep: Tensor,
+        bounds: Bounds | None,
+    ) -> Search:
+        """Newton's step of the steep samples, (M,) bool; who has no gradient to follow, ends."""
+        gradient = here.gradient(partial(target_margin, targets=search.goals), steep)
+        ahead, leads = self.newton_step(search.points, gradient, margins, bounds)
+        return search._replace(
+            points=select(steep & leads, ahead, search.points),
+            active=search.active & (leads | ~steep),
+        )
 
     def newton_step(
         self, points: Tensor, gradient: Tensor, margins: Tensor, bounds: Bounds | None

@@ -1,6 +1,7 @@
 """BSSAttack: the published boundary supporting sample attack."""
 
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from mmrazor.registry import TASK_UTILS
@@ -20,6 +21,48 @@ from .base import (
     pick,
     squared_norm,
 )
+from .working_rows import rows_by_kind, select, store, take
+
+
+class Walk(NamedTuple):
+    """What is known of M samples on their way.
+
+    Attributes:
+        inputs, reached, logits, targets (Tensor): The result so far, see :class:`AttackResult`.
+        rows (Tensor): Places in the batch, (M,) int64.
+        active (Tensor): Whether a sample goes on, (M,) bool.
+        labels (Tensor): Base classes, (M,) int64.
+    """
+
+    inputs: Tensor
+    reached: Tensor
+    logits: Tensor
+    targets: Tensor
+    rows: Tensor
+    active: Tensor
+    labels: Tensor
+
+    @classmethod
+    def begin(cls, inputs: Tensor, labels: Tensor, logits: Tensor, targets: Tensor) -> 'Walk':
+        """Before the first look, whose logits (M, K) are known."""
+        return cls(
+            inputs=inputs,
+            reached=torch.zeros_like(targets, dtype=torch.bool),
+            logits=logits,
+            targets=targets,
+            rows=torch.arange(len(inputs), device=inputs.device),
+            active=targets >= 0,
+            labels=labels,
+        )
+
+    def after_look(self, logits: Tensor) -> 'Walk':
+        """With the model's logits at ``inputs``, (M, K), for the samples that are on their way."""
+        classes = logits.argmax(1)
+        return self._replace(
+            logits=select(self.active, logits, self.logits),
+            reached=torch.where(self.active, classes == self.targets, self.reached),
+            active=self.active & (classes == self.labels),
+        )
 
 
 @TASK_UTILS.register_module()
@@ -32,8 +75,14 @@ class BSSAttack(BoundaryAttack):
 
     and a sample stops as soon as its argmax leaves b, for whatever class. The arithmetic is that
     of the authors' code. Ours: a zero gradient leaves the sample where it is instead of
-    dividing by zero, finished samples leave the batch, and the bounds are the caller's (their
+    dividing by zero, finished samples may leave the batch, and the bounds are the caller's (their
     code clamps normalised inputs to [-2.5, 2.5]; pass ``bounds=(-2.5, 2.5)`` for that).
+
+    With ``drop_finished``: 2.1 looks and 1.1 gradients a sample on a network trained on Digits, in
+    at most 20 calls of the model; host and device synchronise at most 10 times, once a step.
+    Without it: 11 looks and 10 gradients of every sample in 11 calls, 6.5 times as much work, and
+    no synchronisation. Checks of arguments cost what they cost in :class:`BoundarySearch`. On a GPU
+    neither has been measured.
 
     Samples usually end far beyond the boundary, and not always in the target class:
     see :class:`BoundarySearch` for samples on it.
@@ -42,12 +91,21 @@ class BSSAttack(BoundaryAttack):
         step_size (float): Step length per unit of logit margin, in input units. Defaults to 0.3.
         eps (float): Added to the margin, in logits, so that a step crosses. Defaults to 1e-4.
         num_steps (int): Most steps per sample, at least 1. Defaults to 10.
+        drop_finished (bool): Whether samples leave the batch when they are done, see above.
+            Defaults to True.
 
     Raises:
         ValueError: If an argument is out of its range.
     """
 
-    def __init__(self, step_size: float = 0.3, eps: float = 1e-4, num_steps: int = 10) -> None:
+    def __init__(
+        self,
+        step_size: float = 0.3,
+        eps: float = 1e-4,
+        num_steps: int = 10,
+        drop_finished: bool = True,
+    ) -> None:
+        super().__init__(drop_finished)
         check_number('BSSAttack: step_size', step_size)
         check_number('BSSAttack: eps', eps)
         check_int('BSSAttack: num_steps', num_steps, minimum=1)
@@ -69,37 +127,44 @@ class BSSAttack(BoundaryAttack):
         bounds: Bounds | None,
     ) -> AttackResult:
         """See :meth:`BoundaryAttack.__call__`."""
-        moved = inputs.clone()
-        active = torch.arange(len(inputs), device=inputs.device)
-        many_go_on = True
+        walk = found = None
+        with_gradient = True
         for step in range(self.num_steps):
-            here = Evaluation(model, moved[active], differentiable=many_go_on)
+            here = Evaluation(model, walk.inputs if step else inputs, with_gradient)
             if step == 0:
-                targets = choose(targets, here.logits)
-                goals, logits = targets.clamp_min(0), here.logits.clone()
-            logits[active] = here.logits
-
-            going = (here.logits.argmax(1) == labels[active]) & (targets[active] >= 0)
+                walk = Walk.begin(inputs, labels, here.logits, choose(targets, here.logits))
+                found = AttackResult(*(value.clone() for value in walk[:4]))
+            walk = walk.after_look(here.logits)
+            if with_gradient:
+                walk = self.move(walk, here, bounds)
+            if not self.drop_finished:
+                continue
+            finished, going = rows_by_kind(walk.active.long(), 2)
+            store(take(walk, finished), found)
+            walk = take(walk, going)
+            if not len(going):
+                break
+            if not with_gradient:
+                again = Evaluation(model, walk.inputs, differentiable=True)
+                walk = self.move(walk, again, bounds)
             # The first step takes most samples out of their base class; then the last look tells.
-            many_go_on = step > 0 and bool(going.float().mean() > 0.5)
-            active = active[going]
-            if not len(active):
-                break
-            margin = partial(base_margin, labels=labels[active], targets=goals[active])
-            gradient = here.gradient(margin, going)
-            norm = squared_norm(gradient).sqrt()
-            length = self.step_size * (margin(here.logits[going]).float() + self.eps)
-            # Without a gradient, or with an infinite one, there is no direction to go.
-            leads = (norm > 0) & torch.isfinite(length / norm) & torch.isfinite(norm)
-            active = active[leads]
-            if not len(active):
-                break
-            steps = per_sample((length / norm)[leads], inputs) * gradient[leads]
-            moved[active] = clamp(moved[active] - steps, bounds)
+            with_gradient = step > 0 and len(going) > len(finished)
         else:
-            with torch.no_grad():
-                logits[active] = model(moved[active])
-        return AttackResult(moved, logits.argmax(1) == targets, logits, targets)
+            walk = walk.after_look(Evaluation(model, walk.inputs, differentiable=False).logits)
+        store(walk, found)
+        return found
+
+    def move(self, walk: Walk, here: Evaluation, bounds: Bounds | None) -> Walk:
+        """A step of those who are on their way; who has no gradient to follow, ends."""
+        margin = partial(base_margin, labels=walk.labels, targets=walk.targets.clamp_min(0))
+        gradient = here.gradient(margin, walk.active)
+        norm = squared_norm(gradient).sqrt()
+        length = self.step_size * (margin(here.logits).float() + self.eps)
+        # Without a gradient, or with an infinite one, there is no direction to go.
+        leads = (norm > 0) & torch.isfinite(length / norm) & torch.isfinite(norm)
+        active = walk.active & leads
+        ahead = clamp(walk.inputs - per_sample(length / norm, gradient) * gradient, bounds)
+        return walk._replace(inputs=select(active, ahead, walk.inputs), active=active)
 
 
 def base_margin(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:

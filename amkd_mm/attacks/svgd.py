@@ -25,8 +25,9 @@ def svgd_direction(particles: Tensor, scores: Tensor) -> Tensor:
         particles, particles, compute_mode='donot_use_mm_for_euclid_dist'
     ).square()
     # Of the distances to others; a single particle has none.
-    others = squared[:, ~torch.eye(count, dtype=torch.bool, device=particles.device)]
-    median = others.median(1).values if count > 1 else squared.new_ones(len(particles))
+    median = (
+        off_diagonal(squared).median(1).values if count > 1 else squared.new_ones(len(particles))
+    )
     # Where particles agree, any bandwidth is right.
     tiny = torch.finfo(median.dtype).tiny
     bandwidth = (median / math.log(max(2, count))).clamp_min(tiny)[:, None, None]
@@ -36,6 +37,17 @@ def svgd_direction(particles: Tensor, scores: Tensor) -> Tensor:
     centered = particles - particles.mean(1, keepdim=True)
     apart = kernel.sum(2, keepdim=True) * centered - kernel @ centered
     return (attraction + 2 / bandwidth * apart) / count
+
+
+def off_diagonal(matrices: Tensor) -> Tensor:
+    """Entries outside the diagonal, row by row: (N, P, P) to (N, P (P - 1)).
+
+    By the shape, because a mask would be counted on the host: without the first entry, every
+    stretch of P + 1 ends on the diagonal.
+    """
+    count = matrices.size(1)
+    stretches = matrices.flatten(1)[:, 1:].unflatten(1, (count - 1, count + 1))
+    return stretches[:, :, :-1].flatten(1)
 
 
 def clip_to_ball(points: Tensor, centers: Tensor, radius: Tensor | float) -> Tensor:

@@ -60,11 +60,24 @@ class TripletKDLoss(nn.Module):
             Tensor: Scalar, ``loss_weight`` times the mean over the images that have one of another
             class in the batch; 0, attached to the graph, if there are none. In float32.
         """
+        if not len(gt_labels):
+            return preds_S.sum() * 0
         others = gt_labels[:, None] != gt_labels[None]
         valid = others.any(1)
-        if not valid.any():
-            return preds_S.sum() * 0
-        # A row without others may draw any, and is left out.
-        negatives = torch.multinomial((others | ~valid[:, None]).float(), 1).squeeze(1)
-        hinges = triplet_kd_loss(preds_S.float(), preds_T.detach().float(), negatives, self.margin)
-        return self.loss_weight * hinges[valid].mean()
+        hinges = triplet_kd_loss(
+            preds_S.float(), preds_T.detach().float(), draw_of_each(others), self.margin
+        )
+        # A row without others drew any, and is left out: not by reading the mask on the host, which
+        # would wait for the device.
+        kept = torch.where(valid, hinges, torch.zeros_like(hinges))
+        return self.loss_weight * kept.sum() / valid.sum().clamp_min(1)
+
+
+def draw_of_each(candidates: Tensor) -> Tensor:
+    """One candidate of each row at random, (N, M) bool to (N,) int64; any where there is none.
+
+    As :func:`torch.multinomial` draws, and from the same seed the same, but without its checks,
+    which synchronise host and device.
+    """
+    weights = candidates.float()
+    return (weights / torch.empty_like(weights).exponential_()).argmax(1)

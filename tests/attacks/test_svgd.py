@@ -7,6 +7,7 @@ import amkd_mm  # noqa: F401
 # isort: split
 import pytest
 import torch
+from synchronisations import counted_synchronisations
 
 from amkd_mm.attacks.svgd import clip_to_ball, svgd_direction
 
@@ -55,3 +56,9 @@ def test_ball():
     points = torch.tensor([[0.0, 5.0, 2.1]])
     found = clip_to_ball(points, torch.full((1, 3), 2.0), torch.tensor([1.0, 2.0, 0.5]))
     torch.testing.assert_close(found, torch.tensor([[1.0, 4.0, 2.1]]))
+
+
+def test_no_synchronisation():
+    with counted_synchronisations() as found:
+        clip_to_ball(svgd_direction(*torch.randn(2, 3, 4, 6)), torch.zeros(3, 4, 6), 1.0)
+    assert found.number == 0, found.where

@@ -33,7 +33,7 @@ def test_page_has_the_classes_with_their_arguments():
     for line in (
         "BoundarySampleHook(attack, num_samples=0.25, base='random', target='sample', "
         'student_correct=False, keep_unreached=False, **kwargs)',
-        'BoundarySearch(tolerance=0.07, overshoot=0.2, max_steps=8)',
+        'BoundarySearch(tolerance=0.07, overshoot=0.2, max_steps=8, drop_finished=True)',
         'forward(anchor, anchor_labels, reference, reference_labels, positive=None, '
         'anchor_targets=None, teacher_anchor=None, teacher_reference=None)',
         "Digits(split='train', metainfo=None, **kwargs)",

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from amkd_mm.losses import TripletKDLoss
+from amkd_mm.losses.triplet_kd_loss import draw_of_each
 
 
 def by_hand(student, teacher, negatives, margin, weight):
@@ -64,3 +65,20 @@ def test_only_the_student_is_changed_also_where_both_agree():
 def test_margin_below_zero():
     with pytest.raises(ValueError, match='margin must be >= 0, not -1'):
         TripletKDLoss(margin=-1)
+
+
+def test_draws_as_multinomial_does():
+    """From the same seed the same negatives."""
+    candidates = torch.rand(50, 7, generator=torch.Generator().manual_seed(0)) < 0.4
+    candidates[:, 3] = True
+    torch.manual_seed(1)
+    expected = torch.multinomial(candidates.float(), 1).squeeze(1)
+    torch.manual_seed(1)
+    assert torch.equal(draw_of_each(candidates), expected)
+
+
+def test_empty_batch():
+    student = torch.randn(0, 4, requires_grad=True)
+    loss = TripletKDLoss()(student, torch.randn(0, 4), torch.zeros(0, dtype=torch.int64))
+    loss.backward()
+    assert loss == 0

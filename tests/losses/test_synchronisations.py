@@ -1,0 +1,80 @@
+"""No loss makes the host wait for the device, forward or backward."""
+
+import amkd_mm  # noqa: F401
+
+# isort: split
+import pytest
+import torch
+from synchronisations import counted_synchronisations
+
+from amkd_mm.losses import (
+    CCDLoss,
+    StageContrastiveLoss,
+    TALDLoss,
+    TripletDistillLoss,
+    TripletKDLoss,
+)
+
+
+def logits(*shape):
+    return torch.randn(shape or (8, 5), generator=torch.Generator().manual_seed(0))
+
+
+def embeddings():
+    return dict(
+        anchor=logits(6, 4),
+        anchor_labels=torch.arange(6) % 3,
+        reference=logits(8, 4),
+        reference_labels=torch.arange(8) % 3,
+    )
+
+
+LABELS = torch.arange(8) % 4
+# Each loss, and what it is asked; the student's argument first.
+CASES = {
+    'ccd': (
+        CCDLoss(),
+        dict(preds_S=logits(), preds_T=logits(), clean_preds_T=logits()),
+    ),
+    'tald': (TALDLoss(), dict(preds_S=logits(), preds_T=logits(), gt_labels=LABELS)),
+    'triplet_kd': (TripletKDLoss(), dict(preds_S=logits(), preds_T=logits(), gt_labels=LABELS)),
+    'triplet_kd, one class': (
+        TripletKDLoss(),
+        dict(preds_S=logits(), preds_T=logits(), gt_labels=0 * LABELS),
+    ),
+    'positive and targets': (
+        TripletDistillLoss(),
+        dict(embeddings(), positive=logits(6, 4), anchor_targets=torch.arange(6) // 2),
+    ),
+    'teacher': (
+        TripletDistillLoss(),
+        dict(embeddings(), teacher_anchor=logits(6, 7), teacher_reference=logits(8, 7)),
+    ),
+    'no triplet': (
+        TripletDistillLoss(),
+        dict(embeddings(), anchor_labels=torch.full((6,), 7)),
+    ),
+}
+for distance in ('euclidean', 'squared', 'cosine'):
+    for mining in ('mean', 'hardest'):
+        loss = TripletDistillLoss(distance=distance, positive_mining=mining, negative_mining=mining)
+        CASES[f'triplet, {distance}, {mining}'] = loss, embeddings()
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_no_synchronisation(name):
+    loss, arguments = CASES[name]
+    first, *others = arguments
+    student = arguments[first].clone().requires_grad_()
+    with counted_synchronisations() as found:
+        value = loss(student, **{key: arguments[key] for key in others})
+        value.backward()
+    assert found.number == 0, found.where
+    assert torch.isfinite(student.grad).all()
+
+
+def test_no_synchronisation_of_stages():
+    maps = [logits(4, 3, 2, 2).requires_grad_(), logits(4, 6, 1, 1).requires_grad_()]
+    with counted_synchronisations() as found:
+        StageContrastiveLoss()(maps, [m.detach() for m in maps]).backward()
+    assert found.number == 0, found.where
