@@ -55,7 +55,8 @@ class RandomCrop(DeviceAugment):
         padding (int | Sequence[int], optional): Pixels to add first, >= 0: on all sides, or left
             and right, top and bottom, or left, top, right, bottom. Defaults to None, 0.
         pad_val (int | Sequence[int]): Value of the added pixels in [0, 255], or one for each
-            channel, in the order of the images from the dataloader. Defaults to 0.
+            channel, in the order of the images from the dataloader. Defaults to 0. A single number
+            is for all channels, where MMPretrain's is for the first alone.
 
     Raises:
         TypeError: If an argument is of another type.

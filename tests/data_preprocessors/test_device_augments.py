@@ -57,7 +57,7 @@ def key_of(image):
         dict(crop_size=(3, 5), padding=(1, 2)),
         dict(crop_size=(4, 5), padding=(0, 1, 2, 1), pad_val=(7, 100, 255)),
         dict(crop_size=3),
-        dict(crop_size=(2, 9), padding=1, pad_val=200),  # No wider than the padded image.
+        dict(crop_size=(2, 9), padding=1, pad_val=(200, 3, 5)),  # No wider than the padded image.
         dict(crop_size=4),
     ],
     ids=str,
@@ -69,6 +69,13 @@ def test_crops_are_those_of_mmpretrain(crop):
     assert found.dtype == torch.uint8
     assert torch.equal(batch, before)
     assert {key_of(image) for image in found} == all_of_mmpretrain(batch[0], crop)
+
+
+def test_one_padding_value_is_for_all_channels():
+    """OpenCV, and with it MMPretrain, gives a single number to the first channel alone."""
+    found = RandomCrop(crop_size=6, padding=1, pad_val=200)(images(1), generator())[0]
+    assert (found[:, 0] == 200).all() and (found[:, :, -1] == 200).all()
+    assert torch.equal(found[:, 1:5, 1:5], images(1)[0])
 
 
 @pytest.mark.parametrize('direction', ['horizontal', 'vertical', 'diagonal'])
@@ -103,9 +110,10 @@ def outcomes_of(augmented, image):
     return np.array([possible[one.tobytes()] for one in augmented.numpy()])
 
 
-def augment(batch, seed=0, crop=RandomCrop(crop_size=4, padding=1), flip=RandomFlip(0.5)):
+def augment(batch, seed=0, prob=0.5):
     numbers = generator(seed)
-    return flip(crop(batch, numbers), numbers)
+    batch = RandomCrop(crop_size=4, padding=1)(batch, numbers)
+    return RandomFlip(prob)(batch, numbers)
 
 
 def test_every_crop_and_flip_is_equally_likely():
@@ -118,7 +126,7 @@ def test_every_crop_and_flip_is_equally_likely():
 @pytest.mark.parametrize('prob', [0.1, 0.5])
 def test_as_often_as_in_mmpretrains_pipeline(prob):
     batch = images(3000)
-    ours = outcomes_of(augment(batch, flip=RandomFlip(prob)), batch[0])
+    ours = outcomes_of(augment(batch, prob=prob), batch[0])
     np.random.seed(0)
     pipeline = [
         TRANSFORMS.build(dict(type='mmpretrain.RandomCrop', crop_size=4, padding=1)),
