@@ -1,8 +1,8 @@
 """Random crops and flips of whole batches, with a draw of its own for each image.
 
-Plain indexing, without a library: torchvision's transforms draw once for a batch, and kornia's,
-measured on a CPU, took twice as long or longer, refuse 8-bit images, and need newer versions of
-Python and torch than this package does.
+Plain indexing, without a library: torchvision's transforms draw once for a batch. Those of kornia
+0.9.0 took 1.6 to 3.7 times as long (a CPU, 256 images of 32 px), refuse 8-bit images, and need
+Python 3.11 and torch 2.5.1 or newer, where this package supports older ones.
 """
 
 from abc import ABC, abstractmethod
