@@ -66,6 +66,7 @@ ARGUMENTS = {
     'export_student.py': '{} absent.pth out.pth',
     'check_pair.py': '{}',
     'benchmark_attack.py': '{} absent.pth',
+    'benchmark_dataloader.py': '{}',
     'benchmark_step.py': '{}',
     'visualize_boundary.py': '{} absent.pth',
     'confusion_matrix.py': '{} absent.pth',

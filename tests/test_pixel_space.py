@@ -5,10 +5,12 @@ import torch
 from mmengine.model import BaseDataPreprocessor, ImgDataPreprocessor
 from mmpretrain.models import ClsDataPreprocessor
 
+from amkd_mm.data_preprocessors import DeviceAugmentDataPreprocessor
 from amkd_mm.pixel_space import PixelSpace
 
 COLOUR = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 GRAY = dict(mean=[33.0], std=[79.0])
+FLIP = dict(type='RandomFlip', prob=1.0)
 PREPROCESSORS = [
     (ClsDataPreprocessor, dict(), 3),
     (ClsDataPreprocessor, dict(to_rgb=True), 3),
@@ -21,6 +23,7 @@ PREPROCESSORS = [
     (ClsDataPreprocessor, dict(pad_size_divisor=32, pad_value=2, to_rgb=True, **COLOUR), 3),
     (ClsDataPreprocessor, dict(to_rgb=True, **GRAY), 1),
     (ClsDataPreprocessor, dict(mean=[1.0, 2.0, 3.0, 4.0], std=[5.0] * 4, to_rgb=True), 4),
+    (DeviceAugmentDataPreprocessor, dict(device_augments=[FLIP], to_rgb=True, **COLOUR), 3),
     (ImgDataPreprocessor, dict(), 3),
     (ImgDataPreprocessor, COLOUR, 3),
     (ImgDataPreprocessor, dict(bgr_to_rgb=True, **COLOUR), 3),

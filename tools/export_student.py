@@ -30,6 +30,7 @@ from mmrazor.utils import register_all_modules
 from amkd_mm.checkpoint_files import exists, read_checkpoint
 from amkd_mm.checkpoint_fit import STUDENT, moved, weights_in
 from amkd_mm.config_names import config_argument
+from amkd_mm.data_preprocessors import DeviceAugmentDataPreprocessor
 from amkd_mm.downloads import explain_failed_downloads
 from amkd_mm.file_hash import name_by_hash
 
@@ -44,9 +45,9 @@ def student_config(cfg):
         cfg (Config): A config whose ``model`` is an MMRazor algorithm.
 
     Returns:
-        Config: ``model`` with the preprocessor the student was trained with, and ``test_*`` where
-        the distillation config has them, without metrics that need the teacher. It imports
-        ``amkd_mm`` only if it names a class of it.
+        Config: ``model`` with the preprocessor the student was trained with, but for augmentation
+        on the device, and ``test_*`` where the distillation config has them, without metrics that
+        need the teacher. It imports ``amkd_mm`` only if it names a class of it.
 
     Raises:
         ValueError: If ``cfg.model`` has no ``architecture``.
@@ -72,6 +73,8 @@ def student_config(cfg):
         if source.get('data_preprocessor') is not None:
             model['data_preprocessor'] = source['data_preprocessor']
             break
+    if 'data_preprocessor' in model:
+        model['data_preprocessor'] = without_device_augments(model['data_preprocessor'])
 
     student = dict(default_scope='mmpretrain', model=model)
     split = 'test' if cfg.get('test_dataloader') is not None else 'val'
@@ -86,6 +89,14 @@ def student_config(cfg):
     if imports:
         student['custom_imports'] = dict(imports=imports, allow_failed_imports=False)
     return Config(student)
+
+
+def without_device_augments(preprocessor):
+    """A config of a data preprocessor, without the augmentation that only a training has."""
+    if DeviceAugmentDataPreprocessor not in _classes_of(preprocessor):
+        return preprocessor
+    kept = {key: value for key, value in preprocessor.items() if key != 'device_augments'}
+    return dict(kept, type='mmpretrain.ClsDataPreprocessor')
 
 
 def without_pair_metrics(evaluator):

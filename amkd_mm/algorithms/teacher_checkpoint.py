@@ -17,6 +17,8 @@ SHOWN = 5
 # Data preprocessors that a checkpoint may name.
 KINDS = dict(
     ClsDataPreprocessor='mmpretrain.ClsDataPreprocessor',
+    # Its augmentation is for training images alone.
+    DeviceAugmentDataPreprocessor='mmpretrain.ClsDataPreprocessor',
     ImgDataPreprocessor='mmengine.ImgDataPreprocessor',
 )
 # What they do to an image.

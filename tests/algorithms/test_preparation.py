@@ -198,6 +198,7 @@ def test_the_config_in_a_checkpoint(config, expected):
     ('name', 'expected'),
     [
         ('mmpretrain.models.utils.data_preprocessor.ClsDataPreprocessor', 'mmpretrain.Cls'),
+        ('mmpretrain.DeviceAugmentDataPreprocessor', 'mmpretrain.Cls'),
         ('ImgDataPreprocessor', 'mmengine.Img'),
         ('this.ClsDataPreprocessor', 'mmpretrain.Cls'),
         ('this.s', None),

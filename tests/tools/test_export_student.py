@@ -175,6 +175,20 @@ def test_own_class_keeps_the_import(export):
     assert export.student_config(Config(cfg)).custom_imports.imports == ['mine']
 
 
+def test_augmentation_of_the_training_stays_behind(export):
+    """So that the student's preprocessor is MMPretrain's own, as the built one has to agree."""
+    flip = dict(type='RandomFlip', prob=0.5)
+    own = dict(preprocessor(9.0), type='mmpretrain.DeviceAugmentDataPreprocessor')
+    cfg = dict(
+        model=dict(architecture=classifier(4)),
+        data_preprocessor=dict(own, device_augments=[flip]),
+        custom_imports=dict(imports=['amkd_mm'], allow_failed_imports=False),
+    )
+    student = export.student_config(Config(cfg))
+    assert student.model.data_preprocessor == preprocessor(9.0)
+    assert 'custom_imports' not in student
+
+
 def test_metrics_that_need_the_teacher_stay_behind(export):
     model = dict(architecture=classifier(4))
     accuracy, agreement = dict(type='Accuracy', topk=(1,)), dict(type='mmpretrain.Agreement')
