@@ -1,5 +1,7 @@
 """The way from dataloader images to network inputs, and back."""
 
+from functools import cached_property
+
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
@@ -59,7 +61,7 @@ class PixelSpace:
         height, width = size
         return inputs[..., :height, :width]
 
-    @property
+    @cached_property
     def bounds(self) -> tuple[Tensor, Tensor]:
         """Lowest and highest normalised input of a valid image, per channel."""
         return (LOWEST_PIXEL - self.mean) / self.std, (HIGHEST_PIXEL - self.mean) / self.std

@@ -233,6 +233,7 @@ class AMKD(SingleTeacherDistill):
         self.samplers: list[Sampler] = []
         """What makes samples, in the order of their ``record_idx``, set by hooks."""
         self._requests: dict[Sampler, SampleRequest] = {}
+        self._space: PixelSpace | None = None
         self._is_first_step = True
 
     def request_samples(self, sampler: Sampler, request: SampleRequest) -> None:
@@ -370,7 +371,7 @@ class AMKD(SingleTeacherDistill):
 
     def _pass_samples(self, samples: Samples, data_samples: list[BaseDataElement]) -> None:
         """Let both networks see samples; they have the labels of the rows they were made from."""
-        space = PixelSpace(self.data_preprocessor)
+        space = self._pixel_space()
         made_from = [data_samples[row] for row in samples.rows.tolist()]
         self._pass(space.pad(samples.inputs), made_from, samples)
 
@@ -390,7 +391,7 @@ class AMKD(SingleTeacherDistill):
             raise TypeError(
                 f'{type(sampler).__name__} needs single-label samples, one `gt_label` each'
             )
-        space = PixelSpace(self.data_preprocessor)
+        space = self._pixel_space()
         student_logits = None
         if sampler.needs_student:
             student_logits = self._student_logits.get_record_data().detach()
@@ -410,6 +411,13 @@ class AMKD(SingleTeacherDistill):
             generator = torch.Generator().manual_seed(request.seed)
             request.samples = sampler(batch, generator)
         request.seconds = time.perf_counter() - started
+
+    def _pixel_space(self) -> PixelSpace:
+        """That of the preprocessor, the same as long as its tensors are."""
+        space = PixelSpace(self.data_preprocessor)
+        if self._space is None or space.mean is not self._space.mean:
+            self._space = space
+        return self._space
 
     @contextmanager
     def _ready_teacher(self) -> Iterator[Callable[[Tensor], Tensor]]:

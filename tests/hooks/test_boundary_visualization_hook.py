@@ -1,6 +1,5 @@
 """BoundaryVisualizationHook in real Runners: what it draws, when, and what it leaves as it was."""
 
-import copy
 import itertools
 import random
 import re
@@ -25,6 +24,7 @@ from amkd_mm.algorithms import AMKD
 from amkd_mm.hooks import BoundarySampleHook, boundary_visualization_hook
 from amkd_mm.hooks.boundary_visualization_hook import BoundaryVisualizationHook
 from amkd_mm.hooks.log_order import keep_log_order
+from amkd_mm.modes import evaluation_mode
 from amkd_mm.pixel_space import PixelSpace
 from amkd_mm.samplers import BoundarySampler
 
@@ -200,8 +200,8 @@ class Watch(Hook):
             inputs = model.data_preprocessor(dict(inputs=images), False)['inputs']
             answers = {}
             for name in ('teacher', 'student'):
-                network = copy.deepcopy(getattr(model, name)).eval()
-                with torch.no_grad():
+                network = getattr(model, name)
+                with evaluation_mode(network), torch.no_grad():
                     answers[name] = network(inputs, mode='tensor').softmax(1).numpy()
             self.found.append((images.float().numpy(), answers))
         self.labels, self.targets = samples.labels.tolist(), samples.targets.tolist()
