@@ -73,7 +73,10 @@ def trained(tmp_path_factory):
     checkpoint = tmp_path_factory.mktemp('teacher') / 'teacher.pth'
     torch.save(dict(state_dict=teacher.state_dict()), checkpoint)
     return SimpleNamespace(
-        teacher=teacher, images=images[right][:256], labels=labels[right][:256], checkpoint=checkpoint
+        teacher=teacher,
+        images=images[right][:256],
+        labels=labels[right][:256],
+        checkpoint=checkpoint,
     )
 
 
