@@ -62,11 +62,11 @@ FULL = dict(
     interval=10,
 )
 TOY = dict(
-    images=16,
+    images=8,
     large_images=3,
     large_size=32,
-    steps=25,
-    large_steps=20,
+    steps=50,
+    large_steps=15,
     train_batch=16,
     large_batch=8,
     workers=1,

@@ -231,7 +231,7 @@ def main():
             torch.save(dict(state_dict=weights), args.folder / f'{name}{size}.pth')
         args.json.write_text(json.dumps(found))
     for name in ('teacher 32 accuracy', 'teacher 224 accuracy'):
-        if found[name] < 0.3:
+        if found[name] < 0.15:
             raise SystemExit(f'{name} is {found[name]:.1%}: too low to make boundary samples')
 
 

@@ -9,7 +9,7 @@ import json
 import statistics
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 # First, because it makes MMRazor importable on current PyTorch.
@@ -106,10 +106,8 @@ def measure(cfg, timed, profiled):
     runner = Runner.from_cfg(cfg)
     runner.register_hook(First(stages))
     runner.register_hook(Last(stages))
-    try:
+    with suppress(Finished):
         runner.train()
-    except Finished:
-        pass
     found = trace.figures(stages.events, profiled)
     step_ms = 1000 * statistics.median(stages.seconds)
     rows = runner.message_hub.log_scalars.get('train/boundary/samples')
