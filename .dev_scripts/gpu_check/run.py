@@ -92,6 +92,8 @@ def fork(words, output):
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.dup2(output, 1)
         os.dup2(output, 2)
+        # Whatever this process printed to; line by line, or a killed program would lose some.
+        sys.stdout, sys.stderr = (open(n, 'w', buffering=1, closefd=False) for n in (1, 2))
         os.environ.pop('PYTORCH_NVML_BASED_CUDA_CHECK', None)
         if not cuda_works():
             os.execv(sys.executable, [sys.executable, '-u', *words])
@@ -99,9 +101,13 @@ def fork(words, output):
     except BaseException:
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except ValueError:  # The program has closed them.
+            pass
+        finally:
+            os._exit(code)
 
 
 def cuda_works():
