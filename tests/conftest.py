@@ -22,6 +22,10 @@ DEVICES_MIXED = (
     'Input type (torch.',
 )
 
+# Tests that compile: `torch.compile` does not trace through what puts tensors elsewhere. Those of
+# tests/gpu compile, too.
+COMPILING = ('test_compiled',)
+
 # The tests' networks are small: a second thread costs more by waiting than it brings.
 torch.set_num_threads(1)
 
@@ -36,6 +40,10 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if item.get_closest_marker('cuda'):
                 item.add_marker(pytest.mark.skip(reason='needs a GPU'))
+    if config.getoption('--default-device'):
+        for item in items:
+            if item.name in COMPILING:
+                item.add_marker(pytest.mark.skip(reason='torch.compile with a default device'))
 
 
 @pytest.fixture
@@ -82,7 +90,7 @@ def on_device(device):
     from torch.utils._device import _device_constructors
 
     constructors = _device_constructors()
-    drawing = {torch.rand, torch.randn, torch.randint, torch.randperm, torch.normal}
+    drawing = {torch.rand, torch.randn, torch.randint, torch.randperm}
 
     class OnDevice(TorchFunctionMode):
         def __torch_function__(self, function, types, args=(), kwargs=None):
@@ -90,10 +98,10 @@ def on_device(device):
             if function not in constructors or kwargs.get('device') is not None:
                 return function(*args, **kwargs)
             if function not in drawing:
-                return function(*args, **kwargs, device=device)
+                return function(*args, **{**kwargs, 'device': device})
             generator, leaf = kwargs.get('generator'), kwargs.pop('requires_grad', False)
             source = torch.device('cpu') if generator is None else generator.device
-            found = function(*args, **kwargs, device=source).to(device)
+            found = function(*args, **{**kwargs, 'device': source}).to(device)
             return found.requires_grad_() if leaf else found
 
     return OnDevice()

@@ -20,6 +20,7 @@ def test_drawn_here_and_put_there():
     assert torch.tensor([1.0], requires_grad=True).device.type == 'meta'
     assert torch.randn(2, requires_grad=True).is_leaf
     assert torch.zeros(3, device='cpu').device.type == 'cpu'
+    assert torch.nn.Linear(2, 2).weight.device.type == 'meta'
 
 def test_mixes_devices():
     raise RuntimeError('Expected all tensors to be on the same device, but found two')
