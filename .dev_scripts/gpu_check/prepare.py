@@ -134,16 +134,23 @@ def train(network, images, labels, steps, batch_size, device):
     return torch.cat(hits).float().mean().item()
 
 
+def classifier(size, name):
+    """A network's settings in full, with ten classes; those for ImageNet name a config instead."""
+    settings = Config.fromfile(ROOT / 'configs' / CONFIGS[size][name]).model.to_dict()
+    settings['head']['num_classes'] = CLASSES
+    return dict(_delete_=True, _scope_='mmpretrain') | settings
+
+
 def config_text(name, size, args):
     """The text of a config for the images made here."""
     data, network = args.folder / f'data{size}', CONFIGS[size][name]
     lines = [f"_base_ = ['{ROOT / 'configs' / network}']", '']
     if name in ('teacher', 'student'):
-        model = 'model = dict(head=dict(num_classes=10))'
+        model = f'model = {classifier(size, name)}'
     else:
-        head = 'dict(head=dict(num_classes=10))'
         model = (
-            f'model = dict(architecture={head}, teacher={head}, '
+            f'model = dict(architecture={classifier(size, "student")}, '
+            f'teacher={classifier(size, "teacher")}, '
             f"teacher_ckpt='{args.folder / f'teacher{size}.pth'}')\n"
             f"load_from = '{args.folder / f'student{size}.pth'}'"
         )

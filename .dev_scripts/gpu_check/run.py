@@ -93,7 +93,8 @@ def fork(words, output):
         os.dup2(output, 1)
         os.dup2(output, 2)
         # Whatever this process printed to; line by line, or a killed program would lose some.
-        sys.stdout, sys.stderr = (open(n, 'w', buffering=1, closefd=False) for n in (1, 2))
+        sys.stdout = os.fdopen(1, 'w', buffering=1, closefd=False)
+        sys.stderr = os.fdopen(2, 'w', buffering=1, closefd=False)
         os.environ.pop('PYTORCH_NVML_BASED_CUDA_CHECK', None)
         if not cuda_works():
             os.execv(sys.executable, [sys.executable, '-u', *words])

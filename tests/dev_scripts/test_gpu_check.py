@@ -186,9 +186,7 @@ def test_each_table_has_what_was_measured(check):
 
     def section(key, name, results):
         program = dict(name=name, status='passed', code=0, seconds=1.0, end='', results=results)
-        return dict(
-            key=key, title=key, limit=9, seconds=1.0, verdict='passed', programs=[program]
-        )
+        return dict(key=key, title=key, limit=9, seconds=1.0, verdict='passed', programs=[program])
 
     kinds = {'AMKD': [0.2, 0.4, 0.3], "AMKD's floor": [0.2, 0.2, 0.2], 'plain KD': [0.1] * 3}
     attack = dict(seconds=[0.512], forward=4.25, gradient=2, gap=0.0171, gap90=0.05, reached=0.99)
