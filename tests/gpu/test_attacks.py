@@ -73,7 +73,7 @@ def compiled(**options):
     return lambda teacher: FastTeacher(teacher, compile=options)
 
 
-HALF = dict(reached=0.9, median=0.15)
+HALF = dict(reached=0.9, median=0.1)
 FULL = dict(reached=0.97, median=0.03)
 # What the model is asked by, the context, whether only a GPU has it, and the goals
 VARIANTS = dict(
@@ -87,7 +87,7 @@ VARIANTS = dict(
         FastTeacher,
         lambda device: torch.autocast(device.type, torch.bfloat16),
         False,
-        dict(reached=0.6, median=0.3),
+        dict(reached=0.6, median=0.1),
     ),
     compiled=(compiled(), lambda device: nullcontext(), True, FULL),
     # `mode='reduce-overhead'` records CUDA graphs.
