@@ -105,9 +105,10 @@ class Check:
         # Programs start in copies of this process once it has imported what they need.
         self.start = spawn
 
-    def pair(self, edge):
+    def pair(self, edge, teacher_only=False):
         """Networks, and the size of their images."""
-        return f'{NETWORKS[edge]}, {32 if edge == "32" else self.size["large_size"]} px'
+        names = NETWORKS[edge].partition('/')[0] if teacher_only else NETWORKS[edge]
+        return f'{names}, {32 if edge == "32" else self.size["large_size"]} px'
 
     def left(self):
         whole = DEADLINE * (PATIENCE if self.rehearsed else 1)
@@ -263,7 +264,8 @@ class Check:
                 )
                 words += ['--cfg-options', 'val_dataloader.num_workers=0']
                 words += ['val_dataloader.persistent_workers=False']
-                yield f'attack, {self.pair(edge)}, {precision(amp)}', words, reader(path), None
+                name = f'attack, {self.pair(edge, teacher_only=True)}, {precision(amp)}'
+                yield name, words, reader(path), None
 
     def steps(self):
         """Section c."""
@@ -351,7 +353,7 @@ def main():
             if not args.rehearse and not check.found['machine'].get('gpu'):
                 check.found['problem'] = 'no GPU was found: on a CPU, add --rehearse'
             else:
-                check.section('a', 'tests', 190, check.tests())
+                check.section('a', 'tests', 180, check.tests())
                 check.prepare(os.environ.get('DATA'))
                 check.section(
                     'b', 'benchmarks of the attack and of the step', 160, check.benchmarks()

@@ -199,6 +199,7 @@ def test_each_table_has_what_was_measured(check):
         copies=7,
         synchronisations=21.5,
         operators=900,
+        boundary_samples=58.0,
         images_per_second=6400,
         places={'attacks/boundary_search.py:99': 8.0},
         longest={'volta_sgemm': 0.4},
@@ -206,6 +207,7 @@ def test_each_table_has_what_was_measured(check):
     sections = [
         section('a', 'suites', dict(counts=dict(passed=7, failed=1), failures={'t::x': 'oops'})),
         section('b', 'step, amkd', dict(steps=kinds, peaks={'AMKD': 2**21}, batch_size=60)),
+        section('b', 'step, bss', dict(steps=kinds, peaks={}, batch_size=60)),
         section('b', 'attack, 32 px', dict(attacks=dict(BoundarySearch=attack), samples=512)),
         section('c', 'amkd, 32 px', step),
         section('c', 'loader, 32 px', dict(loader={'0': 1500.0, '8': 9000.4})),
@@ -219,15 +221,16 @@ def test_each_table_has_what_was_measured(check):
         '| suites | 7 | 1 | 0 | 1 s |',
         '- failed: `t::x`: oops',
         '| amkd | AMKD | 300.0 | 200.0 | 1.50 | 200 | 2 |',
+        "| bss | BSS's floor | 200.0 | 200.0 | 1.00 | 300 | – |",
         '| 32 px | BoundarySearch | 1.000 | 4.2 | 2.0 | 0.0171 | 0.0500 | 99% |',
-        '| amkd, 32 px | 40.0 | 10.0 | 75% | 1,234 | 1,300 | 7 | 21.5 | 900 | 6,400 | – |',
+        '| amkd, 32 px | 40.0 | 10.0 | 75% | 1,234 | 1,300 | 7 | 21.5 | 900 | 58.0 | 6,400 | – |',
         'attacks/boundary_search.py:99 (8)',
         '0 workers 1,500, 8 workers 9,000',
         '| amkd | 250 | 10, 200, 300 | 25% | 60.0 |',
     ):
         assert row in text
     headings = [line for line in text.splitlines() if line.startswith('## ')]
-    assert len(headings) == 6
+    assert len(headings) == 7
     assert all(line.endswith('(rehearsed)') for line in headings)
 
 
