@@ -1,5 +1,7 @@
 """The benchmark's references are right, and its table says what the attacks do."""
 
+import json
+import statistics
 import sys
 from pathlib import Path
 
@@ -58,6 +60,7 @@ def test_table(benchmark, tmp_path, monkeypatch, capsys):
     checkpoint = str(tmp_path / 'digits.pth')
     save_checkpoint(dict(state_dict=network.state_dict()), checkpoint)
     arguments = [str(config), checkpoint, '--num-samples', '32', '--repeats', '2', '--curves']
+    arguments += ['--json', str(tmp_path / 'table.json')]
     monkeypatch.setattr(sys, 'argv', ['benchmark_attack.py', *arguments])
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         benchmark.main()
@@ -77,6 +80,14 @@ def test_table(benchmark, tmp_path, monkeypatch, capsys):
     assert published['of published'] == '1.00'
     assert published['as published'] == '100.0%'
     assert table['BoundarySearch']['as published'] != '100.0%'
+
+    # The same figures for programs
+    found = json.loads((tmp_path / 'table.json').read_text())
+    assert set(found['attacks']) == set(table)
+    for name, row in found['attacks'].items():
+        median = 1000 * statistics.median(row['seconds']) / found['samples']
+        assert f'{median:.2f} (' in table[name]['ms a sample (min to max)']
+        assert f'{row["gap"]:.4f}' == table[name]['gap median']
 
     for rows, numbers in ((tables[1], [2, 4, 8, 16, 32]), (tables[2], [1, 2, 4, 8, 16])):
         assert [(row[0], int(row[1])) for row in rows[2:]] == [

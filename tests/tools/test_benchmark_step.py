@@ -1,5 +1,6 @@
 """The step benchmark: what it counts as the floor, as a part, and as memory."""
 
+import json
 import statistics
 import sys
 from pathlib import Path
@@ -144,6 +145,7 @@ def test_peak_memory(bench):
 def test_tables(benchmark, tmp_path, monkeypatch, capsys):
     arguments = [str(CONFIG), '--steps', '2', '--warmup', '1', '--cfg-options']
     arguments += ['model.teacher_ckpt=None', 'custom_hooks.0.student_correct=False']
+    arguments += ['--json', str(tmp_path / 'figures.json')]
     monkeypatch.setattr(sys, 'argv', ['benchmark_step.py', *arguments])
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         benchmark.main()
@@ -158,6 +160,16 @@ def test_tables(benchmark, tmp_path, monkeypatch, capsys):
     assert float(steps[benchmark.STUDENT][1]) < 1
     assert statistics.fsum(float(row[1]) for row in parts.values()) == pytest.approx(1, abs=0.1)
     assert float(memory[benchmark.AMKD][1]) >= 1
+    # The same figures for programs
+    figures = json.loads((tmp_path / 'figures.json').read_text())
+    for name, row in steps.items():
+        assert f'{1000 * statistics.median(figures["steps"][name]):.1f} (' in row[0]
+        assert len(figures['steps'][name]) == 2
+    assert {name: f'{peak / 2**20:.0f}' for name, peak in figures['peaks'].items()} == {
+        name: row[0].strip() for name, row in memory.items()
+    }
+    assert list(figures['parts']) == list(parts)
+    assert (figures['batch_size'], len(figures['boundary_samples'])) == (64, 2)
 
 
 def test_config_without_boundary_samples(benchmark, monkeypatch, capsys):

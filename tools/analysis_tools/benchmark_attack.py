@@ -7,10 +7,12 @@ the classifier as it is. ``--curves`` also prints how time grows with samples an
 """
 
 import argparse
+import json
 import platform
 import statistics
 import sys
 import time
+from pathlib import Path
 
 if __name__ == '__main__':
     # The imports below take seconds, or half a minute when the disk is slow.
@@ -247,6 +249,7 @@ def main():
     parser.add_argument('--seed', type=int, default=0, help='seed of all choices (default: 0)')
     parser.add_argument('--amp', action='store_true', help='attack in mixed precision')
     parser.add_argument('--curves', action='store_true', help='time over samples and over steps')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the table there, too')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     args = parser.parse_args()
 
@@ -295,6 +298,9 @@ def main():
         f'threads, torch {torch.__version__}\n'
     )
     print('\n\n'.join([markdown(table, len(labels)), *growth]))
+    if args.json:
+        figures = dict(attacks=table, samples=len(labels), batch_size=args.batch_size)
+        args.json.write_text(json.dumps(figures), encoding='utf-8')
 
 
 if __name__ == '__main__':

@@ -7,6 +7,7 @@ right.
 """
 
 import argparse
+import json
 import platform
 import statistics
 import sys
@@ -15,6 +16,7 @@ import time
 from collections import defaultdict
 from contextlib import contextmanager, nullcontext
 from functools import wraps
+from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
 
@@ -332,6 +334,7 @@ def main():
     parser.add_argument('--steps', type=int, default=20, help='counted steps (default: 20)')
     parser.add_argument('--warmup', type=int, default=3, help='steps before (default: 3)')
     parser.add_argument('--amp', action='store_true', help='mixed precision, on a GPU')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write all figures there, too')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     args = parser.parse_args()
 
@@ -361,6 +364,11 @@ def main():
         f'torch {torch.__version__}\n'
     )
     print(report(kinds, parts, peaks))
+    if args.json:
+        # Seconds of each counted step, bytes, and the number of boundary samples of each step
+        figures = dict(steps=kinds, parts=parts, peaks=peaks, boundary_samples=rows)
+        figures['batch_size'] = bench.dataloader.batch_size
+        args.json.write_text(json.dumps(figures), encoding='utf-8')
 
 
 if __name__ == '__main__':

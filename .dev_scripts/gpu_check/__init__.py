@@ -1,0 +1,1 @@
+"""Everything that a GPU can tell about this project, in one command: ``gpu_check.sh``."""
