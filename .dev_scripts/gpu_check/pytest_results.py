@@ -1,7 +1,6 @@
 """A plugin of pytest: one line of JSON for each test, written as soon as it has run."""
 
 import json
-import os
 
 
 def pytest_addoption(parser):
@@ -11,7 +10,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     path = config.getoption('--results')
     # Workers of pytest-xdist report to the process that started them.
-    if path and 'PYTEST_XDIST_WORKER' not in os.environ:
+    if path and not hasattr(config, 'workerinput'):
         config.pluginmanager.register(Results(path))
 
 
