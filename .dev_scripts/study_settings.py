@@ -185,20 +185,6 @@ SETTINGS = {
     'amkd-together': amkd(
         triplet(distance='cosine', margin=1.0), boundary(3, 2 / 9, 2 / 9, end=1.0)
     ),
-    # Boundary samples as more training data: one batch for batch norm and for all losses of KD.
-    'amkd-as-data': (
-        'kd',
-        {
-            'model.type': 'mmrazor.SingleTeacherDistill',
-            'custom_hooks': [
-                dict(
-                    type='mmrazor.BoundarySampleHook',
-                    attack=dict(type='BoundarySearch'),
-                    end=0.75,
-                )
-            ],
-        },
-    ),
     # More than one boundary for a base sample; boundary samples on both sides.
     'amkd-two-boundaries': amkd(study_hook('TwoBoundariesHook')),
     'amkd-both-sides': amkd(study_hook('BothSidesHook')),

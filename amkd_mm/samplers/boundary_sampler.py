@@ -75,7 +75,8 @@ class BoundarySampler(Sampler):
     def move(self, batch: CleanBatch, rows: Tensor, targets: Tensor) -> Samples:
         """Attack some rows (M,) towards their targets (M,); those below 0 are left alone."""
         bases, labels = batch.inputs[rows], batch.labels[rows]
-        moved = self.attack(batch.teacher, bases, labels, targets, batch.space.bounds)
+        # Of a function the attack takes them as they are, without a look at their values.
+        moved = self.attack(batch.teacher, bases, labels, lambda _: targets, batch.space.bounds)
         attacked = moved.targets >= 0
         kept = (attacked & (moved.reached | self.keep_unreached)).nonzero().squeeze(1)
         samples = Samples(
