@@ -403,8 +403,9 @@ class AMKD(SingleTeacherDistill):
             batch = CleanBatch(
                 space.crop(inputs, request.size),
                 labels.to(inputs.device),
-                teacher_logits,
-                student_logits,
+                # Of a step in mixed precision they are half, which the choice of samples is not.
+                teacher_logits.to(inputs),
+                None if student_logits is None else student_logits.to(inputs),
                 lambda images: ask(space.pad(images)),
                 space,
             )
