@@ -168,6 +168,11 @@ def test_of_a_distillation_by_another_teacher_the_student_is_taken(save, tmp_pat
     model = distillation(teacher=20, teacher_ckpt=str(other))
     model, log = loaded(model, save('distillation'), tmp_path)
     assert_weights(model.student, STUDENT)
+    if torch.__version__ < (2, 0):
+        # It sets counters of batch norm that a file lacks to 0, which change no output.
+        for name, value in model.teacher.state_dict().items():
+            if name.endswith('num_batches_tracked'):
+                expected[name] = value
     assert_weights(model.teacher, expected)
     assert 'by another teacher: only its student is taken' in log
 
