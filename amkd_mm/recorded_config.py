@@ -49,7 +49,13 @@ def assignments(text: str) -> dict[str, ast.expr]:
         check(text)
         statements = ast.parse(text).body
     # What tokenizer and parser raise differs from one Python to the next.
-    except (SyntaxError, tokenize.TokenError, MemoryError, RecursionError) as error:
+    except (
+        SyntaxError,
+        tokenize.TokenError,
+        UnicodeError,
+        MemoryError,
+        RecursionError,
+    ) as error:
         raise ValueError(f'the config in the checkpoint cannot be read: {error}') from None
     return {
         statement.targets[0].id: statement.value
