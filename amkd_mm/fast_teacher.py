@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .classifiers import to_logits
+from .classifiers import ask, to_logits
 
 # Largest deviation of a logit from the teacher's, relative to the largest logit; and of an input
 # gradient, which jumps where rounding moves an activation past the kink of a ReLU.
@@ -164,7 +164,7 @@ def logits_and_gradient(model: nn.Module, images: Tensor) -> tuple[Tensor, Tenso
     """A classifier's logits, and the gradient of the largest ones on its way to the images."""
     leaf = images.detach().requires_grad_()
     with torch.enable_grad():
-        logits = to_logits(model(leaf, mode='tensor'))
+        logits = ask(model, leaf)
         (gradient,) = torch.autograd.grad(logits.amax(1).sum(), leaf)
     return logits.detach(), gradient
 

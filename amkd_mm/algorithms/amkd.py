@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import copy
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..activation_checkpointing import disable_checkpointing, without_checkpointing
 from ..argument_checks import check_bool, check_choice, check_kind
-from ..classifiers import expected_normalization, to_logits, warn_of_other_normalization
+from ..classifiers import ask, expected_normalization, to_logits, warn_of_other_normalization
 from ..fast_teacher import FastTeacher
 from ..image_batches import labels_of
 from ..modes import evaluation_mode
@@ -395,18 +395,18 @@ class AMKD(SingleTeacherDistill):
         student_logits = None
         if sampler.needs_student:
             student_logits = self._student_logits.get_record_data().detach()
-        with self._ready_teacher() as ask, nullcontext() if request.amp else exact(inputs):
-            if ask is self.fast_teacher:
-                ask.update(inputs)
+        with self._ready_teacher() as teacher, nullcontext() if request.amp else exact(inputs):
+            if teacher is self.fast_teacher:
+                teacher.update(inputs)
             if not self.teacher_eval:
-                teacher_logits = ask(inputs)
+                teacher_logits = teacher(inputs)
             batch = CleanBatch(
                 space.crop(inputs, request.size),
                 labels.to(inputs.device),
                 # Of a step in mixed precision they are half, which the choice of samples is not.
                 teacher_logits.to(inputs),
                 None if student_logits is None else student_logits.to(inputs),
-                lambda images: ask(space.pad(images)),
+                lambda images: teacher(space.pad(images)),
                 space,
             )
             generator = torch.Generator().manual_seed(request.seed)
@@ -425,17 +425,14 @@ class AMKD(SingleTeacherDistill):
         """Logits of the teacher in evaluation mode, as a function with input gradients."""
         # MMRazor may train the statistics of its batch norm; then a folded copy is soon outdated.
         if not self.teacher_trainable and (self.teacher_eval or self.teacher_norm_eval):
-            ask = self.fast_teacher
+            answer = self.fast_teacher
         else:
-            ask = self._ask_teacher
+            answer = partial(ask, self.teacher)
         modes = nullcontext() if self.teacher_eval else evaluation_mode(self.teacher)
         # Checkpointing does not give input gradients.
         trained = [self.teacher] if self.teacher_trainable else []
         with modes, without_checkpointing(*trained):
-            yield ask
-
-    def _ask_teacher(self, inputs: Tensor) -> Tensor:
-        return to_logits(self.teacher(inputs, mode='tensor'))
+            yield answer
 
     @cached_property
     def _student_logits(self) -> LogitsRecorder:

@@ -2,6 +2,7 @@
 
 from .outputs import (
     Outputs,
+    ask,
     class_layers,
     embedding_width,
     find_outputs,
@@ -15,6 +16,7 @@ from .torchvision_classifier import TorchVisionClassifier
 __all__ = [
     'Outputs',
     'TorchVisionClassifier',
+    'ask',
     'class_layers',
     'embedding_width',
     'expected_normalization',

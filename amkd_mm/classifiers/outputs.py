@@ -165,3 +165,8 @@ def width(module: nn.Module, side: str) -> int:
     layer = layers[0] if side == 'in' else layers[-1]
     kind = 'features' if isinstance(layer, nn.Linear) else 'channels'
     return getattr(layer, f'{side}_{kind}')
+
+
+def ask(model: nn.Module, inputs: Tensor) -> Tensor:
+    """A classifier's logits (N, K) of preprocessed images (N, C, H, W), in its present mode."""
+    return to_logits(model(inputs, mode='tensor'))

@@ -13,7 +13,7 @@ from ..activation_checkpointing import without_checkpointing
 from ..argument_checks import check_int
 from ..attacks import build_attack
 from ..attacks.base import Bounds, Model
-from ..classifiers import to_logits
+from ..classifiers import ask
 from ..image_batches import read_batch
 from ..pixel_space import PixelSpace
 from .sparing_metric import SparingMetric
@@ -125,7 +125,7 @@ class PairMetric(SparingMetric):
             self._checked = True
 
         def answer(network: nn.Module, inputs: Tensor) -> Tensor:
-            return to_logits(network(space.pad(inputs), mode='tensor'))
+            return ask(network, space.pad(inputs))
 
         networks = algorithm.teacher, algorithm.student
         with without_checkpointing(*networks):

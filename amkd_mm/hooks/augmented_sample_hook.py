@@ -36,9 +36,4 @@ class AugmentedSampleHook(SampleHook):
         example = "[dict(type='RandomFlip', prob=0.5)]"
         check_kind(f'{self.name}: transforms', transforms, (list, tuple), example)
         with DefaultScope.overwrite_default_scope('mmpretrain'):
-            self._sampler = AugmentedSampler(Compose(transforms))
-
-    @property
-    def sampler(self) -> AugmentedSampler:
-        """See :class:`SampleHook`."""
-        return self._sampler
+            self.sampler = AugmentedSampler(Compose(transforms))

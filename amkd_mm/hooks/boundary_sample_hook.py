@@ -71,7 +71,7 @@ class BoundarySampleHook(SampleHook):
         check_bool('BoundarySampleHook: keep_unreached', keep_unreached)
         check_choice('BoundarySampleHook: base', base, BASES)
         check_choice('BoundarySampleHook: target', target, tuple(TARGET_CHOOSERS))
-        self._sampler = self.sampler_class(
+        self.sampler = self.sampler_class(
             build_attack(attack),
             num_samples,
             TARGET_CHOOSERS[target],
@@ -79,8 +79,3 @@ class BoundarySampleHook(SampleHook):
             student_correct,
             keep_unreached,
         )
-
-    @property
-    def sampler(self) -> BoundarySampler:
-        """See :class:`SampleHook`."""
-        return self._sampler

@@ -13,7 +13,7 @@ from mmengine.model import is_model_wrapper
 from mmrazor.registry import HOOKS
 
 from ..argument_checks import check_bool, check_int
-from ..classifiers import to_logits
+from ..classifiers import ask
 from ..modes import evaluation_mode
 from ..pixel_space import PixelSpace
 from ..samplers import Samples
@@ -141,11 +141,7 @@ class BoundaryVisualizationHook(Hook):
             for inputs in (samples.origins[drawn], samples.inputs[drawn]):
                 probabilities.append(
                     {
-                        name: to_logits(network(space.pad(inputs), mode='tensor'))
-                        .float()
-                        .softmax(1)
-                        .cpu()
-                        .numpy()
+                        name: ask(network, space.pad(inputs)).float().softmax(1).cpu().numpy()
                         for name, network in networks.items()
                     }
                 )

@@ -51,9 +51,4 @@ class LocalDistributionHook(SampleHook):
         check_int('LocalDistributionHook: num_particles', num_particles, minimum=1)
         check_int('LocalDistributionHook: num_steps', num_steps, minimum=1)
         check_number('LocalDistributionHook: radius', radius, above=0)
-        self._sampler = LocalDistributionSampler(num_particles, radius, num_steps, num_samples)
-
-    @property
-    def sampler(self) -> LocalDistributionSampler:
-        """See :class:`SampleHook`."""
-        return self._sampler
+        self.sampler = LocalDistributionSampler(num_particles, radius, num_steps, num_samples)

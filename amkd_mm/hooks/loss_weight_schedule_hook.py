@@ -9,7 +9,8 @@ from mmengine.model import is_model_wrapper
 from mmrazor.registry import HOOKS
 
 from ..argument_checks import check_bool, check_kind, check_number
-from .training_span import Moment, check_moment, check_unit, now_and_total, resolve
+from ..shares import resolve
+from .training_span import Moment, check_moment, check_unit, now_and_total
 
 POLICIES = ('constant', 'linear', 'cosine', 'step')
 

@@ -1,7 +1,6 @@
 """SampleHook: says when a sampler makes samples, and logs what it made."""
 
 import math
-from abc import abstractmethod
 
 import torch
 from mmengine.dist import get_rank
@@ -12,8 +11,9 @@ from ..argument_checks import check_bool, check_int, check_number
 from ..image_batches import image_size, read_batch
 from ..pixel_space import PixelSpace
 from ..samplers import Sampler, SampleRequest, Samples
+from ..shares import resolve
 from .log_order import keep_log_order
-from .training_span import Moment, check_moment, check_unit, now_and_total, resolve
+from .training_span import Moment, check_moment, check_unit, now_and_total
 
 
 class SampleHook(Hook):
@@ -41,6 +41,8 @@ class SampleHook(Hook):
 
     prefix = 'samples'
     """Before the names of what is logged."""
+    sampler: Sampler
+    """What makes the samples, built by the subclass."""
 
     def __init__(
         self,
@@ -67,11 +69,6 @@ class SampleHook(Hook):
     def name(self) -> str:
         """For messages."""
         return type(self).__name__
-
-    @property
-    @abstractmethod
-    def sampler(self) -> Sampler:
-        """What makes the samples; the same at each access."""
 
     @property
     def samples(self) -> Samples | None:

@@ -23,12 +23,6 @@ def check_moment(name: str, value: Moment) -> Moment:
     return value
 
 
-def resolve(value: Moment, total: int) -> float:
-    """An int as it is, a float as that share of ``total``: a short run keeps its proportions."""
-    # 0.55 of 100 epochs is 55.00000000000001, which epoch 55 would not have reached.
-    return round(value * total, 6) if isinstance(value, float) else value
-
-
 def now_and_total(runner, by_epoch: bool) -> tuple[int, int]:
     """Where the training is and how long it is, in epochs or iterations.
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..pixel_space import PixelSpace
+from ..shares import resolve
 
 
 class CleanBatch(NamedTuple):
@@ -94,6 +95,4 @@ class SampleRequest:
 
 def number_of_rows(num_samples: int | float, num_rows: int) -> int:
     """How many rows of a batch an int, or a float as a share of the batch, asks for; at least 1."""
-    wanted = num_samples * num_rows if isinstance(num_samples, float) else num_samples
-    # 0.55 of 100 rows is 55.00000000000001.
-    return max(1, round(round(wanted, 6)))
+    return max(1, round(resolve(num_samples, num_rows)))
