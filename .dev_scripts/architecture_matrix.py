@@ -37,7 +37,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 import amkd_mm
 from amkd_mm.classifiers import class_layers, embedding_width, num_classes, to_logits
-from amkd_mm.trial_step import TrialStep, try_step
+from amkd_mm.diagnostics.trial_step import TrialStep, try_step
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / 'docs/architectures.md'

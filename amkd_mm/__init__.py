@@ -5,22 +5,18 @@ everything. A config file needs no more than
 ``custom_imports = dict(imports=['amkd_mm'], allow_failed_imports=False)``.
 """
 
-from .starting import is_command
+from .cli.starting import is_command
 from .version import __version__
 
 # The command line imports the rest itself, once it knows that a tool is to run.
 if not is_command():
-    from .dependencies import check_mmcv, check_setuptools
-
-    check_setuptools()
-    check_mmcv()
-
     from . import compat
 
     compat.apply()  # First: what follows imports MMRazor.
 
     from . import (
         algorithms,
+        analysis,
         attacks,
         backbones,
         classifiers,
@@ -32,12 +28,15 @@ if not is_command():
         losses,
         optim,
         recorders,
+        samplers,
+        teachers,
         visualization,
     )
 
 __all__ = [
     '__version__',
     'algorithms',
+    'analysis',
     'attacks',
     'backbones',
     'classifiers',
@@ -50,5 +49,7 @@ __all__ = [
     'losses',
     'optim',
     'recorders',
+    'samplers',
+    'teachers',
     'visualization',
 ]

@@ -42,9 +42,9 @@ from amkd_mm.benchmarking import (
 from amkd_mm.benchmarking.progress import Progress
 from amkd_mm.benchmarking.running import Job, train_all
 from amkd_mm.benchmarking.settings import check_logs, checkpoints_read, digest, is_written
-from amkd_mm.checkpoint_files import newest_whole
-from amkd_mm.config_names import config_argument
-from amkd_mm.folder_lock import NAME, lock
+from amkd_mm.checkpoints.files import newest_whole
+from amkd_mm.cli.folder_lock import NAME, lock
+from amkd_mm.config.names import config_argument
 
 TOOLS = Path(__file__).resolve().parent
 CONFIGS = TOOLS.parent / 'configs'

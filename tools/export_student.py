@@ -27,12 +27,12 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 from mmrazor.utils import register_all_modules
 
-from amkd_mm.checkpoint_files import exists, read_checkpoint
-from amkd_mm.checkpoint_fit import STUDENT, moved, weights_in
-from amkd_mm.config_names import config_argument
+from amkd_mm.checkpoints.file_hash import name_by_hash
+from amkd_mm.checkpoints.files import exists, read_checkpoint
+from amkd_mm.checkpoints.fit import STUDENT, moved, weights_in
+from amkd_mm.cli.downloads import explain_failed_downloads
+from amkd_mm.config.names import config_argument
 from amkd_mm.data_preprocessors import DeviceAugmentDataPreprocessor
-from amkd_mm.downloads import explain_failed_downloads
-from amkd_mm.file_hash import name_by_hash
 
 # Where the classes that a student's config may name are registered.
 REGISTRIES = (DATASETS, METRICS, MODELS, TRANSFORMS)

@@ -25,8 +25,8 @@ from mmengine.runner import Runner
 import amkd_mm  # noqa: F401  (registers everything)
 from amkd_mm.attacks import BoundarySearch
 from amkd_mm.attacks.targets import runner_up_target
-from amkd_mm.folder_lock import hold
-from amkd_mm.pixel_space import PixelSpace
+from amkd_mm.cli.folder_lock import hold
+from amkd_mm.data_preprocessors.pixel_space import PixelSpace
 from amkd_mm.visualization import draw_accuracies, draw_boundary_panel
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'

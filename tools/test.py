@@ -18,9 +18,9 @@ from mmengine.config import ConfigDict
 from mmengine.evaluator import DumpResults
 from mmengine.logging import print_log
 
-from amkd_mm.checkpoint_files import exists, read_checkpoint
-from amkd_mm.checkpoint_fit import TEACHER, has_part, weights_in
-from amkd_mm.console_log import ConsoleRunner
+from amkd_mm.checkpoints.files import exists, read_checkpoint
+from amkd_mm.checkpoints.fit import TEACHER, has_part, weights_in
+from amkd_mm.cli.console_log import ConsoleRunner
 
 
 def add_options(parser):

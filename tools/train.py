@@ -24,14 +24,14 @@ from mmengine.logging import print_log
 from mmengine.runner import IterBasedTrainLoop
 from mmrazor.utils import register_all_modules
 
-from amkd_mm.checkpoint_files import exists, named_checkpoints, newest_whole, read_checkpoint
+from amkd_mm.checkpoints.file_hash import check_hash
+from amkd_mm.checkpoints.files import exists, named_checkpoints, newest_whole, read_checkpoint
 from amkd_mm.classifiers import warn_of_other_normalization
-from amkd_mm.config_keys import warn_of_unread_keys
-from amkd_mm.config_names import config_argument
-from amkd_mm.console_log import ConsoleRunner
-from amkd_mm.downloads import explain_failed_downloads
-from amkd_mm.file_hash import check_hash
-from amkd_mm.folder_lock import hold
+from amkd_mm.cli.console_log import ConsoleRunner
+from amkd_mm.cli.downloads import explain_failed_downloads
+from amkd_mm.cli.folder_lock import hold
+from amkd_mm.config.names import config_argument
+from amkd_mm.config.unread_keys import warn_of_unread_keys
 
 
 def build_parser(description):

@@ -18,18 +18,19 @@ from mmrazor.models.utils import add_prefix
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
-from ..activation_checkpointing import disable_checkpointing, without_checkpointing
-from ..argument_checks import check_bool, check_choice, check_kind
+from ..checkpoints.recorded_config import check_normalization
 from ..classifiers import ask, expected_normalization, to_logits, warn_of_other_normalization
-from ..fast_teacher import FastTeacher
-from ..image_batches import labels_of
-from ..modes import evaluation_mode
-from ..pixel_space import PixelSpace
-from ..recorded_config import check_normalization
+from ..classifiers.activation_checkpointing import disable_checkpointing, without_checkpointing
+from ..classifiers.modes import evaluation_mode
+from ..config.argument_checks import check_bool, check_choice, check_kind
+from ..data_preprocessors.pixel_space import PixelSpace
+from ..datasets.batches import labels_of
 from ..recorders import LogitsRecorder, record_known, record_nothing, recording, sources_of
 from ..samplers import CleanBatch, Sampler, SampleRequest, Samples
+from ..teachers.chance_check import ChanceCheck
+from ..teachers.checkpoint import check_exists, initial_preprocessor, load_teacher
+from ..teachers.fast_teacher import FastTeacher
 from .boundary_norm import check_boundary_norm, is_synchronised, normalize_boundary_samples
-from .chance_check import ChanceCheck
 from .connector_checks import check_connectors
 from .distiller_checks import check_arguments, check_cfg_path, check_distiller
 from .effect_checks import check_effects, check_records
@@ -41,7 +42,6 @@ from .preparation import (
     build_preprocessor,
     written_preprocessor,
 )
-from .teacher_checkpoint import check_exists, initial_preprocessor, load_teacher
 
 REDUCTIONS = ('samples', 'batch')
 
@@ -76,11 +76,11 @@ class AMKD(SingleTeacherDistill):
     mode (MMRazor leaves Dropout and DropPath alive) and by ``mode='tensor'`` (its own loss is
     not computed, so record labels on the student's side), insists that the teacher's checkpoint
     fits, and names the config key of a mistake when the model is built. Such a teacher runs as a
-    :class:`~amkd_mm.fast_teacher.FastTeacher`, unless a recorder looks into the parts that this
+    :class:`~amkd_mm.teachers.fast_teacher.FastTeacher`, unless a recorder looks into the parts that this
     replaces.
 
     The teacher gets the images as it was trained on them, also in validation: the student's are
-    normalised anew by :class:`~amkd_mm.teacher_inputs.TeacherInputs` if the two differ in mean,
+    normalised anew by :class:`~amkd_mm.teachers.teacher_inputs.TeacherInputs` if the two differ in mean,
     standard deviation or order of channels. What the teacher was trained on is what
     ``teacher.data_preprocessor`` says, otherwise the config in its checkpoint, otherwise
     torchvision or timm where the weights are theirs, otherwise the config that its ``cfg_path``

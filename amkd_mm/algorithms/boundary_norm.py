@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..activation_checkpointing import without_checkpointing
+from ..classifiers.activation_checkpointing import without_checkpointing
 
 CHOICES = ('update', 'batch', 'running')
 

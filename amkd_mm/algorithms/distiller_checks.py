@@ -12,9 +12,9 @@ from mmrazor.models.distillers import ConfigurableDistiller
 from mmrazor.registry import MODELS, TASK_UTILS
 from torch import nn
 
-from ..argument_checks import check_bool, check_int, check_number
 from ..classifiers import find_outputs
 from ..compat.recording import recorder_name
+from ..config.argument_checks import check_bool, check_int, check_number
 
 # Recorders that look their source up in a model, and where.
 SOURCES = dict(

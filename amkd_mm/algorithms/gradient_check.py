@@ -6,7 +6,7 @@ from mmengine.utils import apply_to
 from mmrazor.models.distillers import BaseDistiller
 from torch import Tensor, nn
 
-from ..activation_checkpointing import checkpointed
+from ..classifiers.activation_checkpointing import checkpointed
 from ..recorders import sources_of
 
 

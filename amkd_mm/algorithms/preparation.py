@@ -9,10 +9,10 @@ from mmengine.model import BaseDataPreprocessor
 from mmrazor.registry import MODELS
 from torch import nn
 
+from ..checkpoints.recorded_config import check_normalization
 from ..classifiers import num_classes
-from ..pixel_space import PixelSpace
-from ..recorded_config import check_normalization
-from ..teacher_inputs import TeacherInputs
+from ..data_preprocessors.pixel_space import PixelSpace
+from ..teachers.teacher_inputs import TeacherInputs
 
 DEFAULT_PREPROCESSOR = 'mmpretrain.ClsDataPreprocessor'
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..argument_checks import check_bool
+from ..config.argument_checks import check_bool
 
 Model = Callable[[Tensor], Tensor]
 # Class indices, or a function that chooses them from the model's logits on the inputs.

@@ -7,7 +7,7 @@ import torch
 from mmrazor.registry import TASK_UTILS
 from torch import Tensor
 
-from ..argument_checks import check_int, check_number
+from ..config.argument_checks import check_int, check_number
 from .base import (
     AttackResult,
     BoundaryAttack,

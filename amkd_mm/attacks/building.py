@@ -2,7 +2,7 @@
 
 from mmrazor.registry import TASK_UTILS
 
-from ..argument_checks import check_kind
+from ..config.argument_checks import check_kind
 from .base import BoundaryAttack
 
 

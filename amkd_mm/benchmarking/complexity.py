@@ -20,7 +20,7 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmrazor.utils import register_all_modules
 from torch import nn
 
-from amkd_mm.model_settings import model_settings
+from amkd_mm.config.model_settings import model_settings
 
 MILLION = 1e6
 

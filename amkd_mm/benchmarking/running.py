@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from ..folder_lock import NAME, held_for_child, lock
+from ..cli.folder_lock import NAME, held_for_child, lock
 from . import measured
 from .records import NOTES, is_complete, read_lines
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
-from ..checkpoint_files import is_whole, named_checkpoints
+from ..checkpoints.files import is_whole, named_checkpoints
 
 
 class BenchmarkError(Exception):

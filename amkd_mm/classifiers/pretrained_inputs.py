@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
 from torch import nn
 
-from ..pixel_space import PixelSpace
+from ..data_preprocessors.pixel_space import PixelSpace
 
 
 def expected_normalization(network: nn.Module, settings: Mapping) -> dict | None:

@@ -45,7 +45,7 @@ def keep_classes_of_checkpoints():
 
     @wraps(upstream_load)
     def load(model, checkpoint, *args, **kwargs):
-        from ..class_numbers import recorded_classes
+        from ..datasets.class_numbers import recorded_classes
 
         loaded = upstream_load(model, checkpoint, *args, **kwargs)
         classes = recorded_classes(checkpoint)
@@ -68,7 +68,7 @@ def name_missing_folders():
 
     def find_samples(self):
         if self.with_label and self.CLASSES is not None:
-            from ..class_numbers import listed, missing
+            from ..datasets.class_numbers import listed, missing
 
             folders, _ = find_folders(self.img_prefix)
             if len(folders) != len(self.CLASSES):

@@ -25,7 +25,7 @@ def name_arguments():
         try:
             return upstream_build(self, cfg, *args, **kwargs)
         except (TypeError, KeyError) as error:
-            from ..config_errors import explain
+            from ..config.errors import explain
 
             explained = explain(self, cfg, error)
             if explained is None or explained is error:
@@ -47,7 +47,7 @@ def name_keys():
     def located(method, config_of):
         @wraps(method)
         def run(self, *args, **kwargs):
-            from ..config_errors import ConfigError, explain_settings
+            from ..config.errors import ConfigError, explain_settings
 
             try:
                 return method(self, *args, **kwargs)

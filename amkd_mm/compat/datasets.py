@@ -7,8 +7,6 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import BaseDataset, ConcatDataset, default_collate
 from mmengine.registry import FUNCTIONS
 
-from ..image_numbers import number_images
-
 # How many files an error lists.
 SHOWN = 3
 
@@ -52,6 +50,9 @@ def number_images_across_parts():
 
     def full_init(self):
         if not self._fully_initialized:
+            # Only now, for our data sets import MMPretrain.
+            from ..datasets.image_numbers import number_images
+
             upstream_init(self)
             number_images(self)
 

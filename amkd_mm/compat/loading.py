@@ -10,8 +10,8 @@ from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner, _flexible_runner, checkpoint, runner
 
-from ..checkpoint_files import newest_whole
-from ..checkpoint_fit import (
+from ..checkpoints.files import newest_whole
+from ..checkpoints.fit import (
     MUST_FIT,
     STUDENT,
     TEACHER,
@@ -22,7 +22,7 @@ from ..checkpoint_fit import (
     own_weights,
     shape,
 )
-from ..weight_checks import check_weights
+from ..checkpoints.weight_checks import check_weights
 
 
 def apply():

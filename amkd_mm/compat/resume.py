@@ -9,7 +9,7 @@ from mmengine.infer import BaseInferencer
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from mmengine.runner import runner as mmengine_runner
 
-from ..recorded_config import assignments, literal
+from ..checkpoints.recorded_config import assignments, literal
 
 
 def apply():

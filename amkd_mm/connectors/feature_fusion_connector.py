@@ -8,7 +8,7 @@ from mmrazor.models.architectures.connectors.base_connector import BaseConnector
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
-from ..argument_checks import check_int, check_kind
+from ..config.argument_checks import check_int, check_kind
 
 
 class Attention(nn.Module):

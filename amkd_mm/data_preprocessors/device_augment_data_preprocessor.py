@@ -9,8 +9,8 @@ from mmpretrain.registry import MODELS
 from mmrazor.registry import TASK_UTILS
 from torch import Tensor
 
-from ..argument_checks import check_kind
-from ..config_errors import ConfigError
+from ..config.argument_checks import check_kind
+from ..config.errors import ConfigError
 from .device_augments import DeviceAugment
 
 KEY = 'data_preprocessor.device_augments'

@@ -7,7 +7,7 @@ import torch
 from mmpretrain.registry import METRICS
 from torch import Tensor
 
-from ..argument_checks import check_int
+from ..config.argument_checks import check_int
 from .sparing_metric import SparingMetric
 
 

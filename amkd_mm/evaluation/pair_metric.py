@@ -9,13 +9,13 @@ import torch
 from mmengine.dist import get_dist_info
 from torch import Tensor, nn
 
-from ..activation_checkpointing import without_checkpointing
-from ..argument_checks import check_int
 from ..attacks import build_attack
 from ..attacks.base import Bounds, Model
 from ..classifiers import ask
-from ..image_batches import read_batch
-from ..pixel_space import PixelSpace
+from ..classifiers.activation_checkpointing import without_checkpointing
+from ..config.argument_checks import check_int
+from ..data_preprocessors.pixel_space import PixelSpace
+from ..datasets.batches import read_batch
 from .sparing_metric import SparingMetric
 
 

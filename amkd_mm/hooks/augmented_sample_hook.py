@@ -6,7 +6,7 @@ from mmcv.transforms import Compose
 from mmengine.registry import DefaultScope
 from mmrazor.registry import HOOKS
 
-from ..argument_checks import check_kind
+from ..config.argument_checks import check_kind
 from ..samplers import AugmentedSampler
 from .sample_hook import SampleHook
 

@@ -2,9 +2,9 @@
 
 from mmrazor.registry import HOOKS
 
-from ..argument_checks import check_bool, check_choice
 from ..attacks import build_attack
 from ..attacks.targets import TARGET_CHOOSERS
+from ..config.argument_checks import check_bool, check_choice
 from ..samplers import BoundarySampler
 from .sample_hook import SampleHook, check_num_samples
 

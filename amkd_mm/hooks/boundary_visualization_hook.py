@@ -12,10 +12,10 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmrazor.registry import HOOKS
 
-from ..argument_checks import check_bool, check_int
 from ..classifiers import ask
-from ..modes import evaluation_mode
-from ..pixel_space import PixelSpace
+from ..classifiers.modes import evaluation_mode
+from ..config.argument_checks import check_bool, check_int
+from ..data_preprocessors.pixel_space import PixelSpace
 from ..samplers import Samples
 from ..visualization import draw_boundary_panel, draw_notice, render
 from .boundary_sample_hook import BoundarySampleHook

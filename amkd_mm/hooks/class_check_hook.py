@@ -8,7 +8,9 @@ from mmengine.model import is_model_wrapper
 from mmpretrain.models import BaseSelfSupervisor
 from torch import nn
 
-from ..class_numbers import (
+from ..classifiers import num_classes
+from ..datasets.batches import labels_of
+from ..datasets.class_numbers import (
     ClassNumbers,
     check_class_numbers,
     check_labels,
@@ -16,8 +18,6 @@ from ..class_numbers import (
     number,
     recorded_classes,
 )
-from ..classifiers import num_classes
-from ..image_batches import labels_of
 
 
 class ClassCheckHook(Hook):

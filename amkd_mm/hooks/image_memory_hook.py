@@ -5,7 +5,7 @@ from mmengine.model import is_model_wrapper
 from mmrazor.models.losses import CRDLoss
 from mmrazor.registry import HOOKS
 
-from ..image_numbers import count_images
+from ..datasets.image_numbers import count_images
 
 
 @HOOKS.register_module()

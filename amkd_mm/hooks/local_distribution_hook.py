@@ -4,7 +4,7 @@ from typing import Any
 
 from mmrazor.registry import HOOKS
 
-from ..argument_checks import check_int, check_number
+from ..config.argument_checks import check_int, check_number
 from ..samplers import LocalDistributionSampler
 from .sample_hook import SampleHook, check_num_samples
 

@@ -8,8 +8,8 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmrazor.registry import HOOKS
 
-from ..argument_checks import check_bool, check_kind, check_number
-from ..shares import resolve
+from ..config.argument_checks import check_bool, check_kind, check_number
+from ..config.shares import resolve
 from .training_span import Moment, check_moment, check_unit, now_and_total
 
 POLICIES = ('constant', 'linear', 'cosine', 'step')

@@ -7,11 +7,11 @@ from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
-from ..argument_checks import check_bool, check_int, check_number
-from ..image_batches import image_size, read_batch
-from ..pixel_space import PixelSpace
+from ..config.argument_checks import check_bool, check_int, check_number
+from ..config.shares import resolve
+from ..data_preprocessors.pixel_space import PixelSpace
+from ..datasets.batches import image_size, read_batch
 from ..samplers import Sampler, SampleRequest, Samples
-from ..shares import resolve
 from .log_order import keep_log_order
 from .training_span import Moment, check_moment, check_unit, now_and_total
 

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
-from ..argument_checks import check_number
+from ..config.argument_checks import check_number
 
 
 @MODELS.register_module()

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
-from ..argument_checks import check_bool, check_number
+from ..config.argument_checks import check_bool, check_number
 
 
 def euclidean_distance(first: Tensor, second: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
-from ..argument_checks import check_number
+from ..config.argument_checks import check_number
 
 
 def triplet_kd_loss(

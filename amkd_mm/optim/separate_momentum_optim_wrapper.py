@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD, Optimizer
 
-from ..argument_checks import check_number
+from ..config.argument_checks import check_number
 
 
 @OPTIM_WRAPPERS.register_module()

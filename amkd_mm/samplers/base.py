@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..pixel_space import PixelSpace
-from ..shares import resolve
+from ..config.shares import resolve
+from ..data_preprocessors.pixel_space import PixelSpace
 
 
 class CleanBatch(NamedTuple):

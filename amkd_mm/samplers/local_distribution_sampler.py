@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from ..attacks.svgd import clip_to_ball, svgd_direction
-from ..pixel_space import HIGHEST_PIXEL
+from ..data_preprocessors.pixel_space import HIGHEST_PIXEL
 from .base import CleanBatch, Sampler, Samples, number_of_rows
 
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from ..analysis.input_plane import PlaneRegions
 from .class_style import OTHER, OTHER_COLOUR, colour_classes, plain, short_name
-from .input_plane import PlaneRegions
 
 # Of the three images.
 MARKERS = 'o*^'

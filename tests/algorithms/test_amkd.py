@@ -23,8 +23,8 @@ from mmrazor.registry import MODELS
 from torch import nn
 from torch.utils.data import DataLoader
 
-from amkd_mm.activation_checkpointing import checkpointed
 from amkd_mm.algorithms.boundary_norm import normalize_boundary_samples
+from amkd_mm.classifiers.activation_checkpointing import checkpointed
 from amkd_mm.samplers import Sampler, SampleRequest, Samples
 
 NUM_CLASSES = 5

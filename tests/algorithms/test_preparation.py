@@ -19,9 +19,9 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from amkd_mm.algorithms import preparation
-from amkd_mm.algorithms.teacher_checkpoint import recorded_preprocessor
+from amkd_mm.data_preprocessors.pixel_space import PixelSpace
 from amkd_mm.hooks import BoundarySampleHook
-from amkd_mm.pixel_space import PixelSpace
+from amkd_mm.teachers.checkpoint import recorded_preprocessor
 
 NUM_CLASSES = 3
 STUDENT = dict(mean=[100.0, 110.0, 120.0], std=[60.0, 60.0, 60.0], to_rgb=False)

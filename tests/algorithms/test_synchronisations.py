@@ -13,10 +13,10 @@ from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
 from synchronisations import counted_synchronisations
 
-from amkd_mm.algorithms.chance_check import BATCHES
 from amkd_mm.attacks import BoundarySearch
 from amkd_mm.attacks.targets import sample_target
 from amkd_mm.samplers import BoundarySampler, SampleRequest
+from amkd_mm.teachers.chance_check import BATCHES
 
 CONFIG = Path(__file__).parents[2] / 'configs/amkd/amkd_resnet26_resnet8_1xb64_digits.py'
 

@@ -45,7 +45,7 @@ from mmrazor.registry import HOOKS, MODELS, TASK_UTILS
 from PIL import Image
 
 import amkd_mm
-from amkd_mm.mmpretrain_tools import run_tool
+from amkd_mm.cli.mmpretrain_tools import run_tool
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [

@@ -17,8 +17,8 @@ from torch import nn
 from amkd_mm.algorithms import AMKD
 from amkd_mm.attacks import BoundarySearch
 from amkd_mm.classifiers import to_logits
+from amkd_mm.data_preprocessors.pixel_space import PixelSpace
 from amkd_mm.evaluation import sparing_metric
-from amkd_mm.pixel_space import PixelSpace
 
 MEAN, STD = 128.0, 64.0
 SIZE = 4

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from amkd_mm.attacks import BoundarySearch, BSSAttack
-from amkd_mm.fast_teacher import FastTeacher
+from amkd_mm.teachers.fast_teacher import FastTeacher
 
 pytestmark = pytest.mark.cuda
 BOUNDS = (-78 / 96, (255 - 78) / 96)

@@ -8,7 +8,7 @@ import torch
 from mmengine.hooks import Hook
 
 from amkd_mm.attacks import BoundarySearch, BSSAttack
-from amkd_mm.fast_teacher import FastTeacher
+from amkd_mm.teachers.fast_teacher import FastTeacher
 
 pytestmark = pytest.mark.cuda
 ROOT = Path(__file__).resolve().parents[2]

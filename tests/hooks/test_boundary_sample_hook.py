@@ -24,9 +24,9 @@ from torch import nn
 
 from amkd_mm.algorithms import AMKD
 from amkd_mm.attacks.targets import random_target, runner_up_target, sample_target
+from amkd_mm.classifiers.modes import evaluation_mode
+from amkd_mm.data_preprocessors.pixel_space import PixelSpace
 from amkd_mm.hooks import BoundarySampleHook
-from amkd_mm.modes import evaluation_mode
-from amkd_mm.pixel_space import PixelSpace
 from amkd_mm.samplers import discrepancy
 
 NUM_CLASSES = 4

@@ -21,11 +21,11 @@ from mmpretrain.visualization import UniversalVisualizer
 from torch import Tensor, nn
 
 from amkd_mm.algorithms import AMKD
+from amkd_mm.classifiers.modes import evaluation_mode
+from amkd_mm.data_preprocessors.pixel_space import PixelSpace
 from amkd_mm.hooks import BoundarySampleHook, boundary_visualization_hook
 from amkd_mm.hooks.boundary_visualization_hook import BoundaryVisualizationHook
 from amkd_mm.hooks.log_order import keep_log_order
-from amkd_mm.modes import evaluation_mode
-from amkd_mm.pixel_space import PixelSpace
 from amkd_mm.samplers import BoundarySampler
 
 NUM_CLASSES = 4

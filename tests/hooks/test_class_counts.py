@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
 
-from amkd_mm.trial_step import try_step
+from amkd_mm.diagnostics.trial_step import try_step
 
 ROOT = Path(__file__).resolve().parents[2]
 AMKD = Config.fromfile(ROOT / 'configs/_base_/distillers/amkd.py').model

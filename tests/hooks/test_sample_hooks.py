@@ -13,9 +13,9 @@ from mmengine.hooks import Hook
 from mmpretrain.structures import DataSample
 from mmrazor.registry import HOOKS, MODELS
 
+from amkd_mm.data_preprocessors.pixel_space import PixelSpace
+from amkd_mm.diagnostics.trial_step import try_step
 from amkd_mm.hooks.sample_hook import SampleHook
-from amkd_mm.pixel_space import PixelSpace
-from amkd_mm.trial_step import try_step
 
 K = 4
 STD = [50.0, 60.0, 70.0]

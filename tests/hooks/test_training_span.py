@@ -2,8 +2,8 @@
 
 import pytest
 
+from amkd_mm.config.shares import resolve
 from amkd_mm.hooks.training_span import check_moment
-from amkd_mm.shares import resolve
 
 
 @pytest.mark.parametrize('value', [0, 1, 300, 0.0, 0.25, 1.0])

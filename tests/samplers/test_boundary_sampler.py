@@ -12,7 +12,7 @@ from torch import nn
 from amkd_mm.attacks import AttackResult, BoundaryAttack, BoundarySearch
 from amkd_mm.attacks.base import choose
 from amkd_mm.attacks.targets import runner_up_target
-from amkd_mm.pixel_space import PixelSpace
+from amkd_mm.data_preprocessors.pixel_space import PixelSpace
 from amkd_mm.samplers import BoundarySampler, CleanBatch
 
 K = 4

@@ -46,7 +46,7 @@ from amkd_mm.benchmarking.plots import short_names
 from amkd_mm.benchmarking.progress import Progress, reached_by
 from amkd_mm.benchmarking.running import LOG, TAIL, Job, Training, error_of, train_all
 from amkd_mm.benchmarking.settings import checkpoints_read
-from amkd_mm.folder_lock import lock
+from amkd_mm.cli.folder_lock import lock
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / 'configs/amkd/amkd_resnet26_resnet8_1xb64_digits.py'

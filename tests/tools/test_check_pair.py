@@ -18,7 +18,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
 
 from amkd_mm.datasets import Digits
-from amkd_mm.trial_step import TrialStep
+from amkd_mm.diagnostics.trial_step import TrialStep
 
 ROOT = Path(__file__).resolve().parents[2]
 # ResNet8 twice, so that the teacher is soon trained.

@@ -13,7 +13,7 @@ import amkd_mm  # noqa: F401
 import pytest
 from PIL import Image
 
-from amkd_mm.mmpretrain_tools import FOLDER, run_tool
+from amkd_mm.cli.mmpretrain_tools import FOLDER, run_tool
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs/amkd/amkd_resnet26_resnet8_1xb64_digits.py'
@@ -52,7 +52,7 @@ def test_gets_its_arguments_and_neighbours(tmp_path, monkeypatch, capsys):
     tool.write_text(
         'import sys\nfrom neighbour_of_some_tool import WORD\nprint(WORD, __name__, sys.argv[1:])\n'
     )
-    monkeypatch.setattr('amkd_mm.mmpretrain_tools.FOLDER', tmp_path / 'tools')
+    monkeypatch.setattr('amkd_mm.cli.mmpretrain_tools.FOLDER', tmp_path / 'tools')
     monkeypatch.setattr(sys, 'argv', ['some_tool.py', '--an', 'option'])
     monkeypatch.setattr(sys, 'path', list(sys.path))
     run_tool('elsewhere/some_folder/some_tool.py')

@@ -18,8 +18,8 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from amkd_mm.console_log import is_for_the_screen
-from amkd_mm.folder_lock import lock
+from amkd_mm.cli.console_log import is_for_the_screen
+from amkd_mm.cli.folder_lock import lock
 
 ROOT = Path(__file__).parents[2]
 NUM_CLASSES = 3

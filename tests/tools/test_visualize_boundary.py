@@ -20,7 +20,7 @@ from mmpretrain.models import ClsDataPreprocessor
 from mmrazor.registry import MODELS
 
 from amkd_mm.attacks import BoundarySearch
-from amkd_mm.pixel_space import PixelSpace
+from amkd_mm.data_preprocessors.pixel_space import PixelSpace
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs/amkd/amkd_resnet26_resnet8_1xb64_digits.py'

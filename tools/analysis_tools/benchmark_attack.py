@@ -29,16 +29,16 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 from mmpretrain.registry import MODELS
 
-from amkd_mm.activation_checkpointing import disable_checkpointing
 from amkd_mm.attacks import BoundarySearch, BSSAttack, attack_names, build_attack
 from amkd_mm.attacks.targets import sample_target
-from amkd_mm.checkpoint_files import read_checkpoint
-from amkd_mm.checkpoint_fit import choose, weights_in
-from amkd_mm.config_names import config_argument
-from amkd_mm.downloads import explain_failed_downloads
-from amkd_mm.fast_teacher import FastTeacher
-from amkd_mm.model_settings import model_settings
-from amkd_mm.pixel_space import PixelSpace
+from amkd_mm.checkpoints.files import read_checkpoint
+from amkd_mm.checkpoints.fit import choose, weights_in
+from amkd_mm.classifiers.activation_checkpointing import disable_checkpointing
+from amkd_mm.cli.downloads import explain_failed_downloads
+from amkd_mm.config.model_settings import model_settings
+from amkd_mm.config.names import config_argument
+from amkd_mm.data_preprocessors.pixel_space import PixelSpace
+from amkd_mm.teachers.fast_teacher import FastTeacher
 
 PUBLISHED = 'published BSS loop'
 NEWTON = 'Newton, 2% overshoot'

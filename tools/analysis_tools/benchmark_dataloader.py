@@ -29,9 +29,9 @@ from mmengine.runner import Runner
 from mmrazor.utils import register_all_modules
 
 from amkd_mm.algorithms.preparation import build_preprocessor
-from amkd_mm.config_names import config_argument
-from amkd_mm.dataset_parts import parts_of
-from amkd_mm.downloads import explain_failed_downloads
+from amkd_mm.cli.downloads import explain_failed_downloads
+from amkd_mm.config.names import config_argument
+from amkd_mm.datasets.parts import parts_of
 
 DATASET, COLLATE, PREPROCESSOR = 'data set, without its pipeline', 'collate', 'data preprocessor'
 

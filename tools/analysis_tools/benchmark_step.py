@@ -35,8 +35,8 @@ from mmengine.runner import Runner
 from mmrazor.utils import register_all_modules
 
 from amkd_mm.algorithms.amkd import exact
-from amkd_mm.config_names import config_argument
-from amkd_mm.downloads import explain_failed_downloads
+from amkd_mm.cli.downloads import explain_failed_downloads
+from amkd_mm.config.names import config_argument
 from amkd_mm.hooks import BoundarySampleHook
 from amkd_mm.samplers import Samples
 

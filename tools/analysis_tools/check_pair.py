@@ -48,23 +48,23 @@ from mmpretrain.structures import DataSample
 from mmrazor.utils import register_all_modules
 
 from amkd_mm import hooks
-from amkd_mm.algorithms.chance_check import is_guessing
 from amkd_mm.algorithms.pair_checks import class_count_key
-from amkd_mm.checkpoint_files import exists, read_checkpoint
-from amkd_mm.class_numbers import check_class_numbers, class_numbers
+from amkd_mm.checkpoints.files import exists, read_checkpoint
 from amkd_mm.classifiers import embedding_width, num_classes, to_logits
-from amkd_mm.config_errors import ConfigError
-from amkd_mm.config_keys import unread_keys
-from amkd_mm.config_names import config_argument
-from amkd_mm.downloads import failed_download
-from amkd_mm.fast_teacher import logits_and_gradient
+from amkd_mm.classifiers.modes import evaluation_mode
+from amkd_mm.cli.downloads import failed_download
+from amkd_mm.config.errors import ConfigError
+from amkd_mm.config.model_settings import model_settings
+from amkd_mm.config.names import config_argument
+from amkd_mm.config.unread_keys import unread_keys
+from amkd_mm.data_preprocessors.pixel_space import PixelSpace
+from amkd_mm.datasets.batches import labels_of
+from amkd_mm.datasets.class_numbers import check_class_numbers, class_numbers
+from amkd_mm.diagnostics.trial_step import try_step
 from amkd_mm.hooks.class_check_hook import teacher_numbers, teachers_of
 from amkd_mm.hooks.sample_hook import SampleHook
-from amkd_mm.image_batches import labels_of
-from amkd_mm.model_settings import model_settings
-from amkd_mm.modes import evaluation_mode
-from amkd_mm.pixel_space import PixelSpace
-from amkd_mm.trial_step import try_step
+from amkd_mm.teachers.chance_check import is_guessing
+from amkd_mm.teachers.fast_teacher import logits_and_gradient
 
 WIDTH, LABEL = 96, 18
 # Most images that a teacher is asked about, how many at once, and for how many seconds.

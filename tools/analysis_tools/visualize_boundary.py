@@ -29,20 +29,20 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import set_random_seed
 from mmrazor.utils import register_all_modules
 
-from amkd_mm.activation_checkpointing import disable_checkpointing
 from amkd_mm.attacks import AttackResult, BoundaryAttack
 from amkd_mm.attacks.targets import runner_up_target
-from amkd_mm.checkpoint_files import exists, read_checkpoint
-from amkd_mm.checkpoint_fit import moved, weights_in
-from amkd_mm.class_numbers import check_labels
+from amkd_mm.checkpoints.files import exists, read_checkpoint
+from amkd_mm.checkpoints.fit import moved, weights_in
 from amkd_mm.classifiers import num_classes
-from amkd_mm.config_names import config_argument
-from amkd_mm.downloads import explain_failed_downloads
-from amkd_mm.fast_teacher import FastTeacher
+from amkd_mm.classifiers.activation_checkpointing import disable_checkpointing
+from amkd_mm.cli.downloads import explain_failed_downloads
+from amkd_mm.config.model_settings import model_settings
+from amkd_mm.config.names import config_argument
+from amkd_mm.data_preprocessors.pixel_space import PixelSpace
+from amkd_mm.datasets.batches import read_batch
+from amkd_mm.datasets.class_numbers import check_labels
 from amkd_mm.hooks import BoundarySampleHook
-from amkd_mm.image_batches import read_batch
-from amkd_mm.model_settings import model_settings
-from amkd_mm.pixel_space import PixelSpace
+from amkd_mm.teachers.fast_teacher import FastTeacher
 from amkd_mm.visualization import (
     EmbeddingMap,
     InputPlane,

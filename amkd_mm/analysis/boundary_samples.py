@@ -1,0 +1,67 @@
+"""Boundary samples of images, and how far they are."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..attacks import AttackResult, BoundaryAttack
+from ..data_preprocessors.pixel_space import PixelSpace
+
+
+def move_to_boundary(
+    attack: BoundaryAttack,
+    classify: Callable[[Tensor], Tensor],
+    space: PixelSpace,
+    pixels: Tensor,
+    labels: Tensor,
+    targets: Tensor,
+    batch_size: int = 64,
+) -> AttackResult:
+    """Attack images batch by batch.
+
+    Args:
+        attack (BoundaryAttack): Moves them.
+        classify (Callable): Maps normalised inputs (N, C, H, W), not padded, to logits (N, K).
+        space (PixelSpace): The way from pixels to inputs and back.
+        pixels (Tensor): Images in [0, 255], (N, C, H, W).
+        labels (Tensor): Base classes, (N,).
+        targets (Tensor): Target classes, (N,).
+        batch_size (int): Most images in a batch. Defaults to 64.
+
+    Returns:
+        AttackResult: Its ``inputs`` are pixels, as the dataloader orders them.
+    """
+    parts = [
+        attack(classify, space.normalize(images), *classes, space.bounds)
+        for images, *classes in zip(
+            *(tensor.split(batch_size) for tensor in (pixels, labels, targets)), strict=True
+        )
+    ]
+    result = AttackResult(*map(torch.cat, zip(*parts, strict=True)))
+    return result._replace(inputs=space.to_pixels(result.inputs))
+
+
+def distances(images: Tensor, moved: Tensor) -> Tensor:
+    """L2 distance of each image to where it was moved, (N, C, H, W) twice to (N,) float32."""
+    return torch.linalg.vector_norm((moved.float() - images.float()).flatten(1), dim=1)
+
+
+def first_of_each_class(labels: Tensor, suitable: Tensor, number: int) -> list[int]:
+    """Rows to show: the first suitable one of each class, then the second, and so on.
+
+    Args:
+        labels (Tensor): Classes, (N,).
+        suitable (Tensor): Which rows may be shown, (N,) bool.
+        number (int): Most rows.
+
+    Returns:
+        list[int]: At most ``number`` rows.
+    """
+    seen: dict[int, int] = {}
+    turns = []
+    for row in suitable.nonzero().flatten().tolist():
+        label = int(labels[row])
+        seen[label] = seen.get(label, 0) + 1
+        turns.append((seen[label], row))
+    return [row for _, row in sorted(turns)][:number]

@@ -1,0 +1,1 @@
+"""Checkpoint files: which there are, whose weights they hold, and what they say of themselves."""
