@@ -607,9 +607,9 @@ def judge(case: Case, role: str) -> Verdict:
     enliven(teacher, algorithm.data_preprocessor(dict(inputs=images))['inputs'])
     images = images[:NUM_IMAGES]
     inputs = algorithm.data_preprocessor(dict(inputs=images))['inputs']
-    algorithm.fast_teacher.update(inputs)
+    algorithm.folded_teacher.update(inputs)
     with torch.no_grad():
-        labels = algorithm.fast_teacher(inputs).argmax(1).tolist()
+        labels = algorithm.folded_teacher(inputs).argmax(1).tolist()
     assert len(set(labels)) > 1, 'the random teacher sees one class in all images'
     items = [
         dict(inputs=image, data_samples=DataSample().set_gt_label(label))
@@ -693,7 +693,7 @@ def find_problems(
 def why_not_found(role: str, algorithm: nn.Module, inputs: Tensor) -> str:
     """Why there are fewer boundary samples than asked for."""
     leaf = inputs.to(next(algorithm.parameters()).device, copy=True).requires_grad_()
-    logits = algorithm.fast_teacher(leaf)
+    logits = algorithm.folded_teacher(leaf)
     best = logits.topk(2, 1).values
     (gradient,) = torch.autograd.grad((best[:, 0] - best[:, 1]).sum(), leaf)
     norm = gradient.flatten(1).norm(dim=1).min().item()
@@ -704,7 +704,7 @@ def why_not_found(role: str, algorithm: nn.Module, inputs: Tensor) -> str:
 
 def runs_as_it_is(algorithm: nn.Module) -> bool:
     """Whether there was batch norm to fold into the teacher, in vain."""
-    fast = algorithm.fast_teacher
+    fast = algorithm.folded_teacher
     used = {id(parameter) for parameter in fast.parameters()}
     return bool(fast.parts) and used == {id(value) for value in algorithm.teacher.parameters()}
 
@@ -793,7 +793,7 @@ def page(rows: list[list[str]]) -> str:
         'It says nothing of accuracy. "boundary 2 of 2": so many samples were found, whose losses',
         'are in the step; K: classes; D: width of the embedding. Models are as shipped with',
         'MMPretrain, in a small size, with smaller images where the architecture takes them, and',
-        'without Mixup and CutMix. "Runs as it is": not as a faster `FastTeacher`.',
+        'without Mixup and CutMix. "Runs as it is": not as a faster `FoldedTeacher`.',
         '',
         *table(HEADER, rows),
         '',

@@ -26,7 +26,7 @@ import amkd_mm  # noqa: F401  (registers everything)
 from amkd_mm.attacks import BoundarySearch
 from amkd_mm.attacks.targets import runner_up_target
 from amkd_mm.cli.folder_lock import hold
-from amkd_mm.data_preprocessors.pixel_space import PixelSpace
+from amkd_mm.data_preprocessors.normalizer import Normalizer
 from amkd_mm.visualization import draw_accuracies, draw_boundary_panel
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
@@ -107,17 +107,19 @@ def draw_samples(runner: Runner, path: Path) -> float:
     device = teacher.data_preprocessor.device
     pixels = torch.stack([item['inputs'] for item in items]).to(device)
     labels = torch.cat([item['data_samples'].gt_label for item in items]).to(device)
-    space = PixelSpace(teacher.data_preprocessor)
+    normalizer = Normalizer(teacher.data_preprocessor)
 
     def classify(inputs):
         return teacher(inputs, mode='tensor')
 
     with torch.no_grad():
-        logits = classify(space.normalize(pixels))
+        logits = classify(normalizer.normalize(pixels))
     correct = logits.argmax(1) == labels
     pixels, labels, logits = pixels[correct], labels[correct], logits[correct]
     runner_up = runner_up_target(logits, labels)
-    result = BoundarySearch()(classify, space.normalize(pixels), labels, runner_up, space.bounds)
+    result = BoundarySearch()(
+        classify, normalizer.normalize(pixels), labels, runner_up, normalizer.bounds
+    )
 
     # The first of each class, so that the picture shows different digits.
     firsts = [int((labels == label).nonzero()[0]) for label in labels.unique()]
@@ -128,7 +130,7 @@ def draw_samples(runner: Runner, path: Path) -> float:
 
     figure = draw_boundary_panel(
         to_arrays(pixels[shown]),
-        to_arrays(space.to_pixels(result.inputs[shown])),
+        to_arrays(normalizer.denormalize(result.inputs[shown])),
         labels[shown].tolist(),
         runner_up[shown].tolist(),
         dict(teacher=logits[shown].softmax(1).cpu().numpy()),

@@ -1,5 +1,6 @@
 """Distillation algorithms."""
 
 from .amkd import AMKD
+from .checked_single_teacher_distill import CheckedSingleTeacherDistill
 
-__all__ = ['AMKD']
+__all__ = ['AMKD', 'CheckedSingleTeacherDistill']

@@ -11,12 +11,6 @@ from ..classifiers.activation_checkpointing import without_checkpointing
 CHOICES = ('update', 'batch', 'running')
 
 
-def check_boundary_norm(choice: str) -> None:
-    """Raise ``ValueError`` unless it is one of the choices."""
-    if choice not in CHOICES:
-        raise ValueError(f'model.boundary_norm must be one of {CHOICES}, not {choice!r}')
-
-
 @contextmanager
 def normalize_boundary_samples(model: nn.Module, choice: str, num_rows: int) -> Iterator[None]:
     """Let a model's batch norm treat samples as ``boundary_norm`` of ``AMKD`` says.
@@ -49,3 +43,8 @@ def normalize_boundary_samples(model: nn.Module, choice: str, num_rows: int) -> 
 def is_synchronised(module: nn.Module) -> bool:
     """Whether it is PyTorch's or MMCV's synchronised batch norm."""
     return type(module).__name__ == 'SyncBatchNorm'
+
+
+def has_sync_batch_norm(model: nn.Module) -> bool:
+    """Whether a model has PyTorch's or MMCV's synchronised batch norm."""
+    return any(map(is_synchronised, model.modules()))

@@ -13,8 +13,8 @@ from mmrazor.registry import MODELS, TASK_UTILS
 from torch import nn
 
 from ..classifiers import find_outputs
-from ..compat.recording import recorder_name
 from ..config.argument_checks import check_bool, check_int, check_number
+from ..recorders.names import recorder_name
 
 # Recorders that look their source up in a model, and where.
 SOURCES = dict(
@@ -169,9 +169,10 @@ def require(value: str, known: Iterable[str], key: str, place: str) -> None:
 def check_arguments(arguments: Iterable[str], *constructors: Callable) -> None:
     """Raise ``TypeError`` with a suggestion if no constructor takes one of the ``arguments``."""
     known = {name for call in constructors for name in signature(call).parameters}
+    known -= {'self', 'args', 'kwargs'}
     for name in arguments:
         if name not in known:
-            close = get_close_matches(name, known, n=3) or sorted(known - {'self', 'kwargs'})
+            close = get_close_matches(name, known, n=3) or sorted(known)
             raise TypeError(f'model.{name}: there is no such setting; did you mean one of {close}?')
 
 

@@ -42,17 +42,19 @@ def check_effects(distiller: dict, student_is_trained: bool = True) -> None:
             warn(f'model.distiller.{part}: no loss reads {unread}: remove what is not needed')
 
 
-def check_records(distiller: nn.Module, hooks: int) -> None:
+def check_records(distiller: nn.Module, hooks: int | None = None) -> None:
     """Check, in the first step, that the records which the losses read can exist.
 
     Args:
         distiller (BaseDistiller): Its recorders hold those of the clean batch and of the samples of
             each hook, empty records where there were none.
-        hooks (int): Number of hooks with samples. Without any, records of one are awaited.
+        hooks (int, optional): Number of hooks with samples. If it is 0, records of one are awaited.
+            Defaults to None, the algorithm takes no samples.
 
     Raises:
         ValueError: If a loss reads a record that no step makes, so that it is never computed.
     """
+    passes = 1 if hooks is None else 1 + max(1, hooks)
     read = set()
     for loss, mapping in getattr(distiller, 'loss_forward_mappings', {}).items():
         for argument, record in mapping.items():
@@ -61,21 +63,24 @@ def check_records(distiller: nn.Module, hooks: int) -> None:
             index = record.get('record_idx', 0)
             number, runs = len(recorder.data_buffer), 1
             if not isinstance(recorder, ParameterRecorder):
-                runs = number // (1 + max(1, hooks))
+                runs = number // passes
                 if index >= number:
+                    samples = "and none of samples, which take model=dict(type='AMKD', ...)"
+                    if hooks is not None:
+                        samples = f'and {runs} for each hook with samples, of which there '
+                        samples += 'is 1' if hooks == 1 else f'are {hooks}'
                     raise ValueError(
                         f'{MAPPINGS}.{loss}.{argument}: record_idx={index}, so that the loss is '
                         f'never computed: {record["recorder"]!r} records {runs} for the clean '
-                        f'batch and {runs} for each hook with samples, of which `custom_hooks` has '
-                        f'{hooks}: '
+                        f'batch {samples}: '
                         + (f'at most {number - 1}' if number else 'its source does not run')
                     )
             read.add(index // max(1, runs))
-    unread = [number for number in range(1, hooks + 1) if number not in read]
+    unread = [number for number in range(1, (hooks or 0) + 1) if number not in read]
     if unread:
         warn(
             f'no loss reads the samples of hook {unread} of {hooks} that have some: let a loss '
-            f'read them by `record_idx` in `{MAPPINGS}`, or remove the hook from `custom_hooks`'
+            f'read them by `record_idx` in `{MAPPINGS}`, or remove the hook'
         )
     for name, loss in getattr(distiller, 'distill_losses', {}).items():
         weight = getattr(loss, 'loss_weight', None)

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from ..attacks import AttackResult, BoundaryAttack
-from ..data_preprocessors.pixel_space import PixelSpace
+from ..data_preprocessors.normalizer import Normalizer
 
 
 def move_to_boundary(
     attack: BoundaryAttack,
     classify: Callable[[Tensor], Tensor],
-    space: PixelSpace,
+    normalizer: Normalizer,
     pixels: Tensor,
     labels: Tensor,
     targets: Tensor,
@@ -23,7 +23,7 @@ def move_to_boundary(
     Args:
         attack (BoundaryAttack): Moves them.
         classify (Callable): Maps normalised inputs (N, C, H, W), not padded, to logits (N, K).
-        space (PixelSpace): The way from pixels to inputs and back.
+        space (Normalizer): The way from pixels to inputs and back.
         pixels (Tensor): Images in [0, 255], (N, C, H, W).
         labels (Tensor): Base classes, (N,).
         targets (Tensor): Target classes, (N,).
@@ -33,13 +33,13 @@ def move_to_boundary(
         AttackResult: Its ``inputs`` are pixels, as the dataloader orders them.
     """
     parts = [
-        attack(classify, space.normalize(images), *classes, space.bounds)
+        attack(classify, normalizer.normalize(images), *classes, normalizer.bounds)
         for images, *classes in zip(
             *(tensor.split(batch_size) for tensor in (pixels, labels, targets)), strict=True
         )
     ]
     result = AttackResult(*map(torch.cat, zip(*parts, strict=True)))
-    return result._replace(inputs=space.to_pixels(result.inputs))
+    return result._replace(inputs=normalizer.denormalize(result.inputs))
 
 
 def distances(images: Tensor, moved: Tensor) -> Tensor:

@@ -169,7 +169,7 @@ def pick(logits: Tensor, classes: Tensor) -> Tensor:
     return logits.gather(1, classes[:, None]).squeeze(1)
 
 
-class Evaluation:
+class ForwardPass:
     """Logits at points, and the gradient there.
 
     Keeping what a gradient needs costs time and memory at all points; asking the model again

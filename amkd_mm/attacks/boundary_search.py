@@ -12,7 +12,7 @@ from .base import (
     AttackResult,
     BoundaryAttack,
     Bounds,
-    Evaluation,
+    ForwardPass,
     Model,
     Targets,
     choose,
@@ -163,7 +163,7 @@ class BoundarySearch(BoundaryAttack):
         with_gradient = True
         for step in range(self.max_steps):
             last = step + 1 == self.max_steps
-            here = Evaluation(model, search.points if step else inputs, with_gradient and not last)
+            here = ForwardPass(model, search.points if step else inputs, with_gradient and not last)
             if step == 0:
                 search = Search.begin(inputs, here.logits, choose(targets, here.logits))
                 found = AttackResult(*(value.clone() for value in search[:4]))
@@ -196,7 +196,7 @@ class BoundarySearch(BoundaryAttack):
                 # The model is asked once more about those that turned out to need a gradient.
                 tail = slice(len(straight_rows), None)
                 few = take(search, tail)
-                again = Evaluation(model, few.points, differentiable=True)
+                again = ForwardPass(model, few.points, differentiable=True)
                 few = self.descend(few, again, margins[tail], few.active, bounds)
                 search.points[tail], search.active[tail] = few.points, few.active
             # Most samples need the gradient of the first two points; then the last look tells.
@@ -207,7 +207,7 @@ class BoundarySearch(BoundaryAttack):
     def descend(
         self,
         search: Search,
-        here: Evaluation,
+        here: ForwardPass,
         margins: Tensor,
         steep: Tensor,
         bounds: Bounds | None,

@@ -12,7 +12,7 @@ from .base import (
     AttackResult,
     BoundaryAttack,
     Bounds,
-    Evaluation,
+    ForwardPass,
     Model,
     Targets,
     choose,
@@ -130,7 +130,7 @@ class BSSAttack(BoundaryAttack):
         walk = found = None
         with_gradient = True
         for step in range(self.num_steps):
-            here = Evaluation(model, walk.inputs if step else inputs, with_gradient)
+            here = ForwardPass(model, walk.inputs if step else inputs, with_gradient)
             if step == 0:
                 walk = Walk.begin(inputs, labels, here.logits, choose(targets, here.logits))
                 found = AttackResult(*(value.clone() for value in walk[:4]))
@@ -145,16 +145,16 @@ class BSSAttack(BoundaryAttack):
             if not len(going):
                 break
             if not with_gradient:
-                again = Evaluation(model, walk.inputs, differentiable=True)
+                again = ForwardPass(model, walk.inputs, differentiable=True)
                 walk = self.move(walk, again, bounds)
             # The first step takes most samples out of their base class; then the last look tells.
             with_gradient = step > 0 and len(going) > len(finished)
         else:
-            walk = walk.after_look(Evaluation(model, walk.inputs, differentiable=False).logits)
+            walk = walk.after_look(ForwardPass(model, walk.inputs, differentiable=False).logits)
         store(walk, found)
         return found
 
-    def move(self, walk: Walk, here: Evaluation, bounds: Bounds | None) -> Walk:
+    def move(self, walk: Walk, here: ForwardPass, bounds: Bounds | None) -> Walk:
         """A step of those who are on their way; who has no gradient to follow, ends."""
         margin = partial(base_margin, labels=walk.labels, targets=walk.targets.clamp_min(0))
         gradient = here.gradient(margin, walk.active)

@@ -2,11 +2,11 @@
 
 from .outputs import (
     Outputs,
-    ask,
     class_layers,
     embedding_width,
     find_outputs,
     num_classes,
+    predict_logits,
     to_embedding,
     to_logits,
 )
@@ -16,12 +16,12 @@ from .torchvision_classifier import TorchVisionClassifier
 __all__ = [
     'Outputs',
     'TorchVisionClassifier',
-    'ask',
     'class_layers',
     'embedding_width',
     'expected_normalization',
     'find_outputs',
     'num_classes',
+    'predict_logits',
     'to_embedding',
     'to_logits',
     'warn_of_other_normalization',

@@ -167,6 +167,6 @@ def width(module: nn.Module, side: str) -> int:
     return getattr(layer, f'{side}_{kind}')
 
 
-def ask(model: nn.Module, inputs: Tensor) -> Tensor:
+def predict_logits(model: nn.Module, inputs: Tensor) -> Tensor:
     """A classifier's logits (N, K) of preprocessed images (N, C, H, W), in its present mode."""
     return to_logits(model(inputs, mode='tensor'))

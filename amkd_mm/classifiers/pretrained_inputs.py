@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
 from torch import nn
 
-from ..data_preprocessors.pixel_space import PixelSpace
+from ..data_preprocessors.normalizer import Normalizer
 
 
 def expected_normalization(network: nn.Module, settings: Mapping) -> dict | None:
@@ -60,7 +60,7 @@ def warn_of_other_normalization(
     expected = expected_normalization(network, settings)
     if expected is None or not hasattr(preprocessor, 'device'):
         return
-    given = PixelSpace(preprocessor)
+    given = Normalizer(preprocessor)
     wanted = [torch.tensor(expected[name]) for name in ('mean', 'std')]
     found = [values.detach().cpu().flatten().float() for values in (given.mean, given.std)]
     # Written as 0.485 * 255 or as 123.675; one number may stand for all channels.

@@ -6,6 +6,9 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+# Of `compile`
+OFF = (None, False)
+
 
 def apply():
     """Apply every repair of this file. Calling it again changes nothing."""
@@ -24,14 +27,14 @@ def leave_steps_uncompiled():
         return
 
     def maybe_compile(self, target):
-        from ..algorithms import AMKD
+        from ..algorithms import CheckedSingleTeacherDistill
 
         model = self.model.module if is_model_wrapper(self.model) else self.model
-        if not isinstance(model, AMKD) or self.cfg.get('compile') in (None, False):
+        if not isinstance(model, CheckedSingleTeacherDistill) or self.cfg.get('compile') in OFF:
             return upstream_maybe_compile(self, target)
         print_log(
-            '`compile` has no effect: it is for a whole training step, and that of AMKD changes '
-            'with the number of boundary samples, so that torch compiles again and again. Set '
+            '`compile` has no effect: it is for a whole training step, and that of a distillation '
+            'changes with what is recorded, so that torch compiles again and again. Set '
             '`model.teacher_compile` instead, to True or to the same dict',
             logger='current',
             level=logging.WARNING,

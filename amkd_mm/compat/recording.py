@@ -1,8 +1,7 @@
 """What MMRazor records of a network stays what it was."""
 
-import inspect
-
-import torch
+from mmengine.utils import apply_to
+from torch import Tensor, is_tensor
 
 
 def apply():
@@ -54,7 +53,7 @@ def _record_outputs(self, module, inputs, outputs):
     """Forward hook of ``ModuleOutputsRecorder``: record the outputs, and pass on copies."""
     if self.recording:
         self.data_buffer.append(outputs)
-        return copy_tensors(outputs)
+        return apply_to(outputs, is_tensor, Tensor.clone)
 
 
 def take_recorder_classes():
@@ -69,6 +68,9 @@ def take_recorder_classes():
         return
 
     def init(self, recorders=None):
+        # Only now, for our recorders import MMRazor's.
+        from ..recorders.names import recorder_name
+
         named = {
             name: {**recorder, 'type': recorder_name(recorder['type'])}
             for name, recorder in (recorders or {}).items()
@@ -76,11 +78,6 @@ def take_recorder_classes():
         upstream_init(self, named)
 
     RecorderManager.__init__ = init
-
-
-def recorder_name(kind):
-    """What a config calls a recorder, given that or its class."""
-    return kind.__name__.removesuffix('Recorder') if inspect.isclass(kind) else kind
 
 
 def restore_what_is_recorded():
@@ -101,12 +98,3 @@ def restore_what_is_recorded():
 
     RecorderManager.__exit__ = leave('recorders')
     DistillDeliveryManager.__exit__ = leave('deliveries')
-
-
-def copy_tensors(outputs):
-    """Copies of a tensor, or of those in a tuple or list; anything else as it is."""
-    if isinstance(outputs, torch.Tensor):
-        return outputs.clone()
-    if type(outputs) in (tuple, list):
-        return type(outputs)(map(copy_tensors, outputs))
-    return outputs

@@ -15,7 +15,7 @@ from mmrazor.registry import TASK_UTILS
 from torch import Tensor
 
 from ..config.argument_checks import check_int, check_number
-from .pixel_space import HIGHEST_PIXEL, LOWEST_PIXEL
+from .normalizer import HIGHEST_PIXEL, LOWEST_PIXEL
 
 # Dimensions of (N, C, H, W) by the direction of a flip.
 FLIPPED = dict(horizontal=[3], vertical=[2], diagonal=[2, 3])

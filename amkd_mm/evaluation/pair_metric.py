@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from ..attacks import build_attack
 from ..attacks.base import Bounds, Model
-from ..classifiers import ask
+from ..classifiers import predict_logits
 from ..classifiers.activation_checkpointing import without_checkpointing
 from ..config.argument_checks import check_int
-from ..data_preprocessors.pixel_space import PixelSpace
+from ..data_preprocessors.normalizer import Normalizer
 from ..datasets.batches import read_batch
 from .sparing_metric import SparingMetric
 
@@ -119,18 +119,18 @@ class PairMetric(SparingMetric):
         pixels, labels = read_batch(self.name, 'test_pipeline', data_batch)
         device = algorithm.data_preprocessor.device
         pixels, labels = pixels[rows].to(device), labels[rows].to(device)
-        space = PixelSpace(algorithm.data_preprocessor)
+        normalizer = Normalizer(algorithm.data_preprocessor)
         if not self._checked:
-            space.check(pixels)
+            normalizer.check(pixels)
             self._checked = True
 
         def answer(network: nn.Module, inputs: Tensor) -> Tensor:
-            return ask(network, space.pad(inputs))
+            return predict_logits(network, normalizer.pad(inputs))
 
         networks = algorithm.teacher, algorithm.student
         with without_checkpointing(*networks):
             asked = (partial(answer, network) for network in networks)
-            return self.compare(*asked, space.normalize(pixels), labels, space.bounds)
+            return self.compare(*asked, normalizer.normalize(pixels), labels, normalizer.bounds)
 
     def evaluate(self, size: int) -> dict[str, float]:
         """The metrics of this evaluation; none of that of the teacher alone."""

@@ -12,14 +12,14 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmrazor.registry import HOOKS
 
-from ..classifiers import ask
+from ..classifiers import predict_logits
 from ..classifiers.modes import evaluation_mode
 from ..config.argument_checks import check_bool, check_int
-from ..data_preprocessors.pixel_space import PixelSpace
+from ..data_preprocessors.normalizer import Normalizer
 from ..samplers import Samples
 from ..visualization import draw_boundary_panel, draw_notice, render
 from .boundary_sample_hook import BoundarySampleHook
-from .training_span import check_unit, now_and_total
+from .training_progress import check_unit, progress_and_total
 
 
 @HOOKS.register_module()
@@ -119,7 +119,7 @@ class BoundaryVisualizationHook(Hook):
         """Begin to wait for samples, if a picture is due."""
         self._is_due = self.enable and is_due
         self._was_active = False
-        now, total = now_and_total(runner, self.by_epoch)
+        now, total = progress_and_total(runner, self.by_epoch)
         self._step = now + 1
         self._moment = f'{"epoch" if self.by_epoch else "iteration"} {self._step} of {total}'
 
@@ -133,7 +133,7 @@ class BoundaryVisualizationHook(Hook):
     def draw(self, runner, samples: Samples) -> Figure:
         """Draw the first of some samples."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        space = PixelSpace(model.data_preprocessor)
+        normalizer = Normalizer(model.data_preprocessor)
         drawn = slice(self.num_samples)
         networks = dict(teacher=model.teacher, student=model.student)
         pictures, probabilities = [], []
@@ -141,11 +141,15 @@ class BoundaryVisualizationHook(Hook):
             for inputs in (samples.origins[drawn], samples.inputs[drawn]):
                 probabilities.append(
                     {
-                        name: ask(network, space.pad(inputs)).float().softmax(1).cpu().numpy()
+                        name: predict_logits(network, normalizer.pad(inputs))
+                        .float()
+                        .softmax(1)
+                        .cpu()
+                        .numpy()
                         for name, network in networks.items()
                     }
                 )
-                pixels = space.swap(space.to_pixels(inputs))
+                pixels = normalizer.swap(normalizer.denormalize(inputs))
                 pictures.append(pixels.cpu().permute(0, 2, 3, 1).numpy())
         names = (runner.visualizer.dataset_meta or {}).get('classes')
         if names is not None and len(names) != probabilities[0]['teacher'].shape[1]:

@@ -9,8 +9,8 @@ from mmengine.model import is_model_wrapper
 from mmrazor.registry import HOOKS
 
 from ..config.argument_checks import check_bool, check_kind, check_number
-from ..config.shares import resolve
-from .training_span import Moment, check_moment, check_unit, now_and_total
+from ..config.int_or_fraction import IntOrFraction, check_int_or_fraction, to_absolute
+from .training_progress import check_unit, progress_and_total
 
 POLICIES = ('constant', 'linear', 'cosine', 'step')
 
@@ -65,9 +65,9 @@ class LossWeightScheduleHook(Hook):
         policy: str,
         start: float,
         stop: float | None = None,
-        begin: Moment = 0,
-        end: Moment = 1.0,
-        milestones: Sequence[Moment] | None = None,
+        begin: IntOrFraction = 0,
+        end: IntOrFraction = 1.0,
+        milestones: Sequence[IntOrFraction] | None = None,
         gamma: float = 0.1,
         by_epoch: bool = True,
     ) -> None:
@@ -86,21 +86,21 @@ class LossWeightScheduleHook(Hook):
         self.policy = policy
         self.start = start
         self.stop = stop
-        self.begin = check_moment('begin', begin)
-        self.end = check_moment('end', end)
+        self.begin = check_int_or_fraction('begin', begin)
+        self.end = check_int_or_fraction('end', end)
         if type(begin) is type(end) and begin > end:
             raise ValueError(f'LossWeightScheduleHook: begin={begin} is after end={end}')
-        self.milestones = [check_moment('milestones', m) for m in milestones or ()]
+        self.milestones = [check_int_or_fraction('milestones', m) for m in milestones or ()]
         self.gamma = gamma
         self.by_epoch = by_epoch
 
     def weight(self, now: int, total: int) -> float:
         """Weight during an epoch or iteration, counted from 0, of so many."""
-        begin, end = resolve(self.begin, total), resolve(self.end, total)
+        begin, end = to_absolute(self.begin, total), to_absolute(self.end, total)
         if now >= end and self.stop is not None:
             return self.stop
         if self.policy == 'step':
-            passed = sum(now >= resolve(m, total) for m in self.milestones)
+            passed = sum(now >= to_absolute(m, total) for m in self.milestones)
             return self.start * self.gamma**passed
         if self.policy == 'constant' or now <= begin:
             return self.start
@@ -140,7 +140,7 @@ class LossWeightScheduleHook(Hook):
                 f'LossWeightScheduleHook: `custom_hooks` has several for loss={self.loss!r}, of '
                 'which only the last would have an effect: leave one'
             )
-        _, total = now_and_total(runner, self.by_epoch)
+        _, total = progress_and_total(runner, self.by_epoch)
         if total and not any(self.weight(now, total) for now in range(total)):
             warnings.warn(
                 f'LossWeightScheduleHook: the weight of {self.loss!r} is 0 throughout, so that the '
@@ -150,5 +150,5 @@ class LossWeightScheduleHook(Hook):
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Set the weight and log it."""
-        self._module.loss_weight = self.weight(*now_and_total(runner, self.by_epoch))
+        self._module.loss_weight = self.weight(*progress_and_total(runner, self.by_epoch))
         runner.message_hub.update_scalar(f'train/weight/{self.loss}', self._module.loss_weight)

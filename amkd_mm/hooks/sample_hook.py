@@ -8,12 +8,12 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
 from ..config.argument_checks import check_bool, check_int, check_number
-from ..config.shares import resolve
-from ..data_preprocessors.pixel_space import PixelSpace
+from ..config.int_or_fraction import IntOrFraction, check_int_or_fraction, to_absolute
+from ..data_preprocessors.normalizer import Normalizer
 from ..datasets.batches import image_size, read_batch
 from ..samplers import Sampler, SampleRequest, Samples
 from .log_order import keep_log_order
-from .training_span import Moment, check_moment, check_unit, now_and_total
+from .training_progress import check_unit, progress_and_total
 
 
 class SampleHook(Hook):
@@ -46,8 +46,8 @@ class SampleHook(Hook):
 
     def __init__(
         self,
-        begin: Moment = 0,
-        end: Moment = 1.0,
+        begin: IntOrFraction = 0,
+        end: IntOrFraction = 1.0,
         interval: int = 1,
         by_epoch: bool = True,
         amp: bool = False,
@@ -55,8 +55,8 @@ class SampleHook(Hook):
         check_int(f'{self.name}: interval', interval, minimum=1)
         check_bool(f'{self.name}: by_epoch', by_epoch)
         check_bool(f'{self.name}: amp', amp)
-        self.begin = check_moment('begin', begin)
-        self.end = check_moment('end', end)
+        self.begin = check_int_or_fraction('begin', begin)
+        self.end = check_int_or_fraction('end', end)
         if type(begin) is type(end) and begin > end:
             raise ValueError(f'{self.name}: begin={begin} is after end={end}')
         self.interval = interval
@@ -103,8 +103,8 @@ class SampleHook(Hook):
             return
         if not self._checked:
             pixels, _ = read_batch(self.name, 'train_pipeline', data_batch)
-            space = PixelSpace(self.algorithm.data_preprocessor)
-            space.check(pixels.to(self.algorithm.data_preprocessor.device))
+            normalizer = Normalizer(self.algorithm.data_preprocessor)
+            normalizer.check(pixels.to(self.algorithm.data_preprocessor.device))
             self._checked = True
         # A seed of its own for each step and hook: a resumed run draws what an uninterrupted one
         # draws, whatever else uses random numbers.
@@ -163,8 +163,8 @@ class SampleHook(Hook):
         # MMRazor's StopDistillHook sets it.
         if getattr(self.algorithm, 'distillation_stopped', False):
             return False
-        now, total = now_and_total(runner, self.by_epoch)
-        return resolve(self.begin, total) <= now < resolve(self.end, total)
+        now, total = progress_and_total(runner, self.by_epoch)
+        return to_absolute(self.begin, total) <= now < to_absolute(self.end, total)
 
 
 def check_num_samples(name: str, number: int | float) -> None:

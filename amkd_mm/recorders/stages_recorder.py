@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from mmengine.utils import apply_to
 from mmrazor.registry import TASK_UTILS
-from torch import Tensor, nn
+from torch import Tensor, is_tensor, nn
 
-from ..compat.recording import copy_tensors
 from .classifier_recorders import ClassifierRecorder
 
 
@@ -43,7 +43,7 @@ class StagesRecorder(ClassifierRecorder):
             self.data_buffer.append(tuple(self._found))
             self._found = []
         # Residual blocks add in place to what a batch norm gives.
-        return copy_tensors(outputs)
+        return apply_to(outputs, is_tensor, Tensor.clone)
 
     def __enter__(self) -> None:
         super().__enter__()

@@ -26,7 +26,7 @@ class AugmentedSampler(Sampler):
 
     def __call__(self, batch: CleanBatch, generator: torch.Generator) -> Samples:
         """See :class:`Sampler`."""
-        pixels = batch.space.to_pixels(batch.inputs)
+        pixels = batch.normalizer.denormalize(batch.inputs)
         images = pixels.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         with seeded(int(torch.randint(2**31, (1,), generator=generator))):
             results = [self.transforms(dict(img=image.copy()))['img'] for image in images]
@@ -39,7 +39,7 @@ class AugmentedSampler(Sampler):
                     f'{result.shape}: leave out what changes its size from `transforms`'
                 )
         augmented = torch.from_numpy(np.stack(results)).permute(0, 3, 1, 2)
-        inputs = batch.space.normalize(augmented.to(pixels.device))
+        inputs = batch.normalizer.normalize(augmented.to(pixels.device))
         rows = torch.arange(len(inputs), device=inputs.device)
         targets = torch.full_like(rows, -1)
         return Samples(inputs, batch.inputs, rows, batch.labels, targets, None, {})

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..config.shares import resolve
-from ..data_preprocessors.pixel_space import PixelSpace
+from ..config.int_or_fraction import to_absolute
+from ..data_preprocessors.normalizer import Normalizer
 
 
 class CleanBatch(NamedTuple):
@@ -23,7 +23,7 @@ class CleanBatch(NamedTuple):
             the sampler's ``needs_student`` is set.
         teacher (Callable): Maps normalised inputs (M, C, H, W) without padding to logits (M, K),
             in evaluation mode and with a gradient for the inputs.
-        space (PixelSpace): The way between pixels and normalised inputs, and their bounds.
+        space (Normalizer): The way between pixels and normalised inputs, and their bounds.
     """
 
     inputs: Tensor
@@ -31,7 +31,7 @@ class CleanBatch(NamedTuple):
     teacher_logits: Tensor
     student_logits: Tensor | None
     teacher: Callable[[Tensor], Tensor]
-    space: PixelSpace
+    normalizer: Normalizer
 
 
 class Samples(NamedTuple):
@@ -93,6 +93,6 @@ class SampleRequest:
     seconds: float = 0.0
 
 
-def number_of_rows(num_samples: int | float, num_rows: int) -> int:
+def number_of_samples(num_samples: int | float, num_rows: int) -> int:
     """How many rows of a batch an int, or a float as a share of the batch, asks for; at least 1."""
-    return max(1, round(resolve(num_samples, num_rows)))
+    return max(1, round(to_absolute(num_samples, num_rows)))

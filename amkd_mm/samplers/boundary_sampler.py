@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ..attacks import BoundaryAttack
 from ..attacks.targets import TargetChooser
-from .base import CleanBatch, Sampler, Samples, number_of_rows
+from .base import CleanBatch, Sampler, Samples, number_of_samples
 
 
 class BoundarySampler(Sampler):
@@ -55,7 +55,7 @@ class BoundarySampler(Sampler):
     def choose_bases(self, batch: CleanBatch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Rows to attack, (M,), and their target classes, (M,); -1 where the teacher is wrong."""
         labels, teacher_logits = batch.labels, batch.teacher_logits
-        most = number_of_rows(self.num_samples, len(labels))
+        most = number_of_samples(self.num_samples, len(labels))
         if self.base == 'discrepancy':
             suitable = teacher_logits.argmax(1) == labels
             if self.student_correct:
@@ -76,7 +76,9 @@ class BoundarySampler(Sampler):
         """Attack some rows (M,) towards their targets (M,); those below 0 are left alone."""
         bases, labels = batch.inputs[rows], batch.labels[rows]
         # Of a function the attack takes them as they are, without a look at their values.
-        moved = self.attack(batch.teacher, bases, labels, lambda _: targets, batch.space.bounds)
+        moved = self.attack(
+            batch.teacher, bases, labels, lambda _: targets, batch.normalizer.bounds
+        )
         attacked = moved.targets >= 0
         kept = (attacked & (moved.reached | self.keep_unreached)).nonzero().squeeze(1)
         samples = Samples(

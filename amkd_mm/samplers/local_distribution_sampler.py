@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 
 from ..attacks.svgd import clip_to_ball, svgd_direction
-from ..data_preprocessors.pixel_space import HIGHEST_PIXEL
-from .base import CleanBatch, Sampler, Samples, number_of_rows
+from ..data_preprocessors.normalizer import HIGHEST_PIXEL
+from .base import CleanBatch, Sampler, Samples, number_of_samples
 
 
 class LocalDistributionSampler(Sampler):
@@ -25,15 +25,15 @@ class LocalDistributionSampler(Sampler):
 
     def __call__(self, batch: CleanBatch, generator: torch.Generator) -> Samples:
         """See :class:`Sampler`."""
-        space, count = batch.space, len(batch.labels)
+        normalizer, count = batch.normalizer, len(batch.labels)
         rows = torch.randperm(count, generator=generator)
-        rows = rows[: number_of_rows(self.num_samples, count)].to(batch.labels.device)
+        rows = rows[: number_of_samples(self.num_samples, count)].to(batch.labels.device)
         rows = rows.repeat_interleave(self.num_particles)
         centers, labels = batch.inputs[rows], batch.labels[rows]
         # In units of normalised inputs, per channel.
-        radius = self.radius * HIGHEST_PIXEL / space.std
+        radius = self.radius * HIGHEST_PIXEL / normalizer.std
         noise = torch.rand(centers.shape, generator=generator).to(centers) * 2 - 1
-        particles = (centers + noise * radius).clamp(*space.bounds)
+        particles = (centers + noise * radius).clamp(*normalizer.bounds)
         for _ in range(self.num_steps):
             leaf = particles.detach().requires_grad_()
             with torch.enable_grad():
@@ -46,7 +46,7 @@ class LocalDistributionSampler(Sampler):
             ).reshape(particles.shape)
             largest = direction.flatten(1).abs().amax(1).clamp_min(torch.finfo(centers.dtype).tiny)
             step = direction / largest.view(-1, 1, 1, 1) * radius / self.num_steps
-            particles = clip_to_ball(particles + step, centers, radius).clamp(*space.bounds)
+            particles = clip_to_ball(particles + step, centers, radius).clamp(*normalizer.bounds)
         statistics = dict(loss=loss.detach() / len(rows))
         targets = torch.full_like(rows, -1)
         return Samples(particles, centers, rows, labels, targets, None, statistics)

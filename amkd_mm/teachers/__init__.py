@@ -1,8 +1,15 @@
-"""The frozen teacher: its folded copy, its inputs, its checkpoint, and whether it only guesses."""
+"""The frozen teacher: its weights, its inputs, its folded copy, and whether it only guesses."""
 
 from .chance_check import ChanceCheck
-from .checkpoint import load_teacher
-from .fast_teacher import FastTeacher
-from .teacher_inputs import TeacherInputs
+from .folded_teacher import FoldedTeacher
+from .input_adapter import InputAdapter
+from .input_normalization import configured_preprocessor
+from .preparation import prepare_teacher
 
-__all__ = ['ChanceCheck', 'FastTeacher', 'TeacherInputs', 'load_teacher']
+__all__ = [
+    'ChanceCheck',
+    'FoldedTeacher',
+    'InputAdapter',
+    'configured_preprocessor',
+    'prepare_teacher',
+]

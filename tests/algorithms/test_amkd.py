@@ -159,7 +159,7 @@ def assert_same(found, expected, **kwargs):
         torch.testing.assert_close(found[name], expected[name], msg=lambda m, n=name: f'{n}: {m}')
 
 
-# Before its first pass a fast teacher compares itself with the teacher on two images.
+# Before its first pass a folded teacher compares itself with the teacher on two images.
 COMPARISON = [2, 2]
 
 

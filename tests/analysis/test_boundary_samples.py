@@ -7,9 +7,9 @@ import pytest
 import torch
 from mmpretrain.models import ClsDataPreprocessor
 
-from amkd_mm.attacks import BoundarySearch
-from amkd_mm.data_preprocessors.pixel_space import PixelSpace
 from amkd_mm.analysis import distances, first_of_each_class, move_to_boundary
+from amkd_mm.attacks import BoundarySearch
+from amkd_mm.data_preprocessors.normalizer import Normalizer
 
 
 @pytest.mark.parametrize('batch_size', [4, 64])
@@ -18,9 +18,9 @@ def test_distance_to_a_hyperplane(batch_size):
     generator = torch.Generator().manual_seed(0)
     pixels = (100 + 50 * torch.rand(10, 3, 4, 4, generator=generator)).round().byte()
     preprocessor = ClsDataPreprocessor(mean=[90.0, 100.0, 110.0], std=[50.0] * 3, to_rgb=True)
-    space = PixelSpace(preprocessor)
+    normalizer = Normalizer(preprocessor)
     weight = torch.randn(48, 2, generator=generator)
-    inputs = space.normalize(pixels)
+    inputs = normalizer.normalize(pixels)
     # Not so far apart that a pixel leaves its range
     logits = 0.01 * inputs.flatten(1) @ weight
     labels = logits.argmax(1)
@@ -29,7 +29,7 @@ def test_distance_to_a_hyperplane(batch_size):
         return 0.01 * batch.flatten(1) @ weight
 
     attack = BoundarySearch(tolerance=1e-5, overshoot=0.0, max_steps=20)
-    result = move_to_boundary(attack, classify, space, pixels, labels, 1 - labels, batch_size)
+    result = move_to_boundary(attack, classify, normalizer, pixels, labels, 1 - labels, batch_size)
     assert result.reached.all()
     assert result.inputs.shape == pixels.shape
     margin = (logits[:, 0] - logits[:, 1]).abs()
@@ -40,13 +40,13 @@ def test_distance_to_a_hyperplane(batch_size):
     slack = 50 * 4e-5 / (0.01 * (weight[:, 0] - weight[:, 1]).norm())
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=float(slack))
     # Straight across the boundary
-    assert (classify(space.normalize(result.inputs)).argmax(1) == 1 - labels).all()
+    assert (classify(normalizer.normalize(result.inputs)).argmax(1) == 1 - labels).all()
 
 
 def test_no_images():
     empty = torch.zeros(0, 3, 4, 4), torch.zeros(0).long(), torch.zeros(0).long()
-    space = PixelSpace(ClsDataPreprocessor())
-    result = move_to_boundary(BoundarySearch(), lambda x: x.flatten(1), space, *empty)
+    normalizer = Normalizer(ClsDataPreprocessor())
+    result = move_to_boundary(BoundarySearch(), lambda x: x.flatten(1), normalizer, *empty)
     assert len(result.inputs) == len(result.reached) == 0
     assert len(distances(empty[0], result.inputs)) == 0
 

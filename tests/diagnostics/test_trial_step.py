@@ -108,7 +108,7 @@ def test_parameters_that_nothing_depends_on(model, items):
 def test_gradients_of_the_teacher_are_seen(model, items):
     model.teacher.requires_grad_()
     model.teacher_trainable = True
-    model.teacher_is_fast = False
+    model.teacher_is_folded = False
     assert 'head.fc.weight' in try_step(model, items).teacher_gradients
 
 

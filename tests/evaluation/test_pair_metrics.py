@@ -17,7 +17,7 @@ from torch import nn
 from amkd_mm.algorithms import AMKD
 from amkd_mm.attacks import BoundarySearch
 from amkd_mm.classifiers import to_logits
-from amkd_mm.data_preprocessors.pixel_space import PixelSpace
+from amkd_mm.data_preprocessors.normalizer import Normalizer
 from amkd_mm.evaluation import sparing_metric
 
 MEAN, STD = 128.0, 64.0
@@ -324,11 +324,11 @@ ALL.append(dict(type='BoundarySimilarity'))
 
 def one_by_one(model, data):
     """Both similarities of every image, each moved on its own."""
-    space = PixelSpace(model.data_preprocessor)
+    normalizer = Normalizer(model.data_preprocessor)
     pairs = []
     model.eval()
     for image, label in zip(data.images, data.labels, strict=True):
-        start, ends = space.normalize(image[None]), []
+        start, ends = normalizer.normalize(image[None]), []
         networks = [
             lambda inputs, one=one: to_logits(one(inputs, mode='tensor'))
             for one in (model.teacher, model.student)
@@ -340,7 +340,7 @@ def one_by_one(model, data):
         target = answers[0].argsort(descending=True)[1]
         for network in networks:
             end = BoundarySearch()(
-                network, start, torch.tensor([label]), target[None], space.bounds
+                network, start, torch.tensor([label]), target[None], normalizer.bounds
             )
             ends.append((end.inputs - start).flatten() if end.reached[0] else None)
         if all(end is not None for end in ends):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from amkd_mm.attacks import BoundarySearch, BSSAttack
-from amkd_mm.teachers.fast_teacher import FastTeacher
+from amkd_mm.teachers.folded_teacher import FoldedTeacher
 
 pytestmark = pytest.mark.cuda
 BOUNDS = (-78 / 96, (255 - 78) / 96)
@@ -70,7 +70,7 @@ def channels_last(teacher):
 
 
 def compiled(**options):
-    return lambda teacher: FastTeacher(teacher, compile=options)
+    return lambda teacher: FoldedTeacher(teacher, compile=options)
 
 
 HALF = dict(reached=0.9, median=0.1)
@@ -79,12 +79,12 @@ FULL = dict(reached=0.97, median=0.03)
 VARIANTS = dict(
     float32=(plain, lambda device: tf32(False), False, FULL),
     tf32=(plain, lambda device: tf32(True), True, dict(reached=0.9, median=0.05)),
-    fast_teacher=(FastTeacher, lambda device: tf32(False), False, FULL),
+    folded_teacher=(FoldedTeacher, lambda device: tf32(False), False, FULL),
     channels_last=(channels_last, lambda device: tf32(False), False, FULL),
     # As `amp=True` and `--amp`
-    float16=(FastTeacher, lambda device: torch.autocast(device.type, torch.float16), True, HALF),
+    float16=(FoldedTeacher, lambda device: torch.autocast(device.type, torch.float16), True, HALF),
     bfloat16=(
-        FastTeacher,
+        FoldedTeacher,
         lambda device: torch.autocast(device.type, torch.bfloat16),
         False,
         dict(reached=0.6, median=0.1),
@@ -121,9 +121,9 @@ def test_lands_close_to_the_boundary(variant, trained, device, record_property):
 
 
 def test_replayed_graph_of_the_teacher_gives_its_logits(trained, gpu):
-    """A captured forward pass of the fast teacher, on images it was not captured with."""
+    """A captured forward pass of the folded teacher, on images it was not captured with."""
     teacher = deepcopy(trained.teacher).to(gpu)
-    fast = FastTeacher(teacher)
+    fast = FoldedTeacher(teacher)
     images = trained.images[:64].to(gpu)
     fast.update(images)
     static, stream = images.clone(), torch.cuda.Stream()

@@ -8,7 +8,7 @@ import torch
 from mmengine.hooks import Hook
 
 from amkd_mm.attacks import BoundarySearch, BSSAttack
-from amkd_mm.teachers.fast_teacher import FastTeacher
+from amkd_mm.teachers.folded_teacher import FoldedTeacher
 
 pytestmark = pytest.mark.cuda
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +27,7 @@ def counting(monkeypatch):
 
 @pytest.mark.parametrize('attack', [BoundarySearch(), BSSAttack()], ids=['search', 'bss'])
 def test_attack_waits_once_a_step(attack, counting, trained, gpu, record_property):
-    fast = FastTeacher(deepcopy(trained.teacher).to(gpu))
+    fast = FoldedTeacher(deepcopy(trained.teacher).to(gpu))
     inputs, labels = trained.images[:64].to(gpu), trained.labels[:64].to(gpu)
     bounds = torch.tensor(-0.9, device=gpu), torch.tensor(2.3, device=gpu)
 

@@ -25,7 +25,7 @@ from torch import nn
 from amkd_mm.algorithms import AMKD
 from amkd_mm.attacks.targets import random_target, runner_up_target, sample_target
 from amkd_mm.classifiers.modes import evaluation_mode
-from amkd_mm.data_preprocessors.pixel_space import PixelSpace
+from amkd_mm.data_preprocessors.normalizer import Normalizer
 from amkd_mm.hooks import BoundarySampleHook
 from amkd_mm.samplers import discrepancy
 
@@ -216,7 +216,7 @@ class Step:
             self.positions = self.found.rows.tolist()
             self.rows = [batch['data_samples'][row].sample_idx for row in self.positions]
             self.targets = self.found.targets.tolist()
-            self.moved = PixelSpace(runner.model.data_preprocessor).to_pixels(self.found.inputs)
+            self.moved = Normalizer(runner.model.data_preprocessor).denormalize(self.found.inputs)
 
     def pixels(self):
         """Base images and boundary images, float (M, C, H, W) each."""
@@ -502,7 +502,7 @@ def test_networks_see_no_more_rows_than_needed(base, student_correct, tmp_path):
     # One step of the published attack: a look before it and a look after it.
     hook = dict(attack=STAY, num_samples=5, base=base, student_correct=student_correct)
     train(model, dict(keep_unreached=True, **hook), tmp_path)
-    # Before its first pass a fast teacher compares itself with the teacher on two images. The
+    # Before its first pass a folded teacher compares itself with the teacher on two images. The
     # distiller records more than logits, so that the teacher sees the samples once more.
     assert passes == dict(teacher=[2, 2, 16, 5, 5, 5], student=[16, 5])
 
@@ -557,7 +557,7 @@ def test_batch_norm_that_trains_is_not_copied(tmp_path):
         asked = []
         model.teacher.register_forward_pre_hook(lambda *_, asked=asked: asked.append(1))
         with model._ready_teacher() as ask:
-            assert (ask is model.fast_teacher) == norm_eval
+            assert (ask is model.folded_teacher) == norm_eval
         _, (step,), _, _ = train(model, dict(attack=SEARCH), tmp_path)
         assert step.rows
 

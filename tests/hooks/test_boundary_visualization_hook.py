@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from amkd_mm.algorithms import AMKD
 from amkd_mm.classifiers.modes import evaluation_mode
-from amkd_mm.data_preprocessors.pixel_space import PixelSpace
+from amkd_mm.data_preprocessors.normalizer import Normalizer
 from amkd_mm.hooks import BoundarySampleHook, boundary_visualization_hook
 from amkd_mm.hooks.boundary_visualization_hook import BoundaryVisualizationHook
 from amkd_mm.hooks.log_order import keep_log_order
@@ -194,7 +194,7 @@ class Watch(Hook):
             return
         model = runner.model
         self.found = []
-        moved = PixelSpace(model.data_preprocessor).to_pixels(samples.inputs)
+        moved = Normalizer(model.data_preprocessor).denormalize(samples.inputs)
         clean = torch.stack(list(data_batch['inputs']))
         for images in (clean[samples.rows], moved):
             inputs = model.data_preprocessor(dict(inputs=images), False)['inputs']

@@ -13,7 +13,7 @@ from mmengine.hooks import Hook
 from mmpretrain.structures import DataSample
 from mmrazor.registry import HOOKS, MODELS
 
-from amkd_mm.data_preprocessors.pixel_space import PixelSpace
+from amkd_mm.data_preprocessors.normalizer import Normalizer
 from amkd_mm.diagnostics.trial_step import try_step
 from amkd_mm.hooks.sample_hook import SampleHook
 
@@ -89,11 +89,13 @@ class Spy(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         self.left = len(data_batch['inputs']), len(data_batch['data_samples'])
         self.scalars = dict(runner.message_hub.log_scalars)
-        space = PixelSpace(runner.model.data_preprocessor)
+        normalizer = Normalizer(runner.model.data_preprocessor)
         hooks = [hook for hook in runner.hooks if isinstance(hook, SampleHook)]
         self.found = [hook.samples for hook in hooks if hook.samples is not None]
         clean = torch.stack([image.float() for image in data_batch['inputs']])
-        self.pixels = torch.cat([clean, *(space.to_pixels(found.inputs) for found in self.found)])
+        self.pixels = torch.cat(
+            [clean, *(normalizer.denormalize(found.inputs) for found in self.found)]
+        )
         self.labels = [sample.gt_label.item() for sample in data_batch['data_samples']]
         for found in self.found:
             assert found.labels.tolist() == [self.labels[row] for row in found.rows]

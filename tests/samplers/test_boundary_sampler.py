@@ -12,7 +12,7 @@ from torch import nn
 from amkd_mm.attacks import AttackResult, BoundaryAttack, BoundarySearch
 from amkd_mm.attacks.base import choose
 from amkd_mm.attacks.targets import runner_up_target
-from amkd_mm.data_preprocessors.pixel_space import PixelSpace
+from amkd_mm.data_preprocessors.normalizer import Normalizer
 from amkd_mm.samplers import BoundarySampler, CleanBatch
 
 K = 4
@@ -21,7 +21,7 @@ K = 4
 def clean_batch(rows=12, seed=0):
     """A batch, about half of which a linear teacher gets right, and a student of noise."""
     generator = torch.Generator().manual_seed(seed)
-    space = PixelSpace(ClsDataPreprocessor(mean=[120.0] * 3, std=[60.0] * 3))
+    normalizer = Normalizer(ClsDataPreprocessor(mean=[120.0] * 3, std=[60.0] * 3))
     inputs = torch.rand(rows, 3, 4, 4, generator=generator) * 2 - 1
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -31,7 +31,7 @@ def clean_batch(rows=12, seed=0):
     labels = logits.argmax(1)
     labels[::2] = (labels[::2] + 1) % K
     student = torch.randn(rows, K, generator=generator)
-    return CleanBatch(inputs, labels, logits, student, teacher, space)
+    return CleanBatch(inputs, labels, logits, student, teacher, normalizer)
 
 
 class Half(BoundaryAttack):
@@ -98,7 +98,7 @@ def test_no_suitable_row():
 def test_the_host_waits_for_the_gpu_once_or_twice_beside_the_attack(base, student_correct, number):
     sampler = BoundarySampler(BoundarySearch(), 0.5, runner_up_target, base, student_correct)
     batch = clean_batch(rows=64)
-    assert batch.space.bounds
+    assert batch.normalizer.bounds
     with counted_synchronisations() as found:
         samples = sampler(batch, torch.Generator())
     assert len(samples.rows) > 4

@@ -20,7 +20,7 @@ from mmpretrain.models import ClsDataPreprocessor
 from mmrazor.registry import MODELS
 
 from amkd_mm.attacks import BoundarySearch
-from amkd_mm.data_preprocessors.pixel_space import PixelSpace
+from amkd_mm.data_preprocessors.normalizer import Normalizer
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs/amkd/amkd_resnet26_resnet8_1xb64_digits.py'
@@ -209,11 +209,11 @@ def test_verdict_comes_first_and_is_that_of_the_networks(run, tool, trained, tmp
         generator = torch.Generator().manual_seed(0)
         pixels, labels, _ = tool.choose_images(cfg, 60, generator)
         sampler, _ = tool.boundary_sampler(cfg)
-    space = PixelSpace(algorithm.data_preprocessor)
+    normalizer = Normalizer(algorithm.data_preprocessor)
 
     def ask(network, images):
         with torch.no_grad():
-            return network(space.normalize(images), mode='tensor')
+            return network(normalizer.normalize(images), mode='tensor')
 
     logits = ask(algorithm.teacher, pixels)
     kept = logits.argmax(1) == labels
@@ -222,7 +222,7 @@ def test_verdict_comes_first_and_is_that_of_the_networks(run, tool, trained, tmp
     moved = tool.move_to_boundary(
         sampler.attack,
         lambda x: algorithm.teacher(x, mode='tensor'),
-        space,
+        normalizer,
         pixels,
         labels,
         targets,
@@ -339,13 +339,13 @@ def test_two_classes(tool):
     weights = {name: torch.randn(12, 2, generator=generator) for name in names}
     weights[STUDENT] = weights[TEACHER] + 0.3 * weights[STUDENT]
     networks = {n: (lambda x, w=w: 0.1 * x.flatten(1) @ w) for n, w in weights.items()}
-    space = PixelSpace(ClsDataPreprocessor(mean=[128.0] * 3, std=[64.0] * 3))
+    normalizer = Normalizer(ClsDataPreprocessor(mean=[128.0] * 3, std=[64.0] * 3))
     pixels = 128 + 30 * torch.randn(8, 3, 2, 2, generator=generator)
-    logits = {name: network(space.normalize(pixels)) for name, network in networks.items()}
+    logits = {name: network(normalizer.normalize(pixels)) for name, network in networks.items()}
     labels = logits[TEACHER].argmax(1)
     row = int((logits[STUDENT].argmax(1) == labels).nonzero()[0])
     images = tool.Images(pixels, labels, logits, 1 - labels)
-    move = tool.Mover(BoundarySearch(), space, networks)
+    move = tool.Mover(BoundarySearch(), normalizer, networks)
     (plane,) = tool.planes_of(row, images, move, ('cat', 'dog'))
     assert plane.points[1:] == ["the teacher's boundary sample", "the student's boundary sample"]
     assert plane.name.startswith('plane through both')

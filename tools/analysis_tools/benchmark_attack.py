@@ -2,8 +2,8 @@
 
 ``python tools/analysis_tools/benchmark_attack.py CONFIG CHECKPOINT`` attacks validation images that
 the classifier gets right and prints a Markdown table. CONFIG is that of the teacher alone. As in
-training, the registered attacks ask a ``FastTeacher``; those marked "plain" and the references ask
-the classifier as it is. ``--curves`` also prints how time grows with samples and with steps.
+training, the registered attacks ask a ``FoldedTeacher``; those marked "plain" and the references
+ask the classifier as it is. ``--curves`` also prints how time grows with samples and with steps.
 """
 
 import argparse
@@ -37,8 +37,8 @@ from amkd_mm.classifiers.activation_checkpointing import disable_checkpointing
 from amkd_mm.cli.downloads import explain_failed_downloads
 from amkd_mm.config.model_settings import model_settings
 from amkd_mm.config.names import config_argument
-from amkd_mm.data_preprocessors.pixel_space import PixelSpace
-from amkd_mm.teachers.fast_teacher import FastTeacher
+from amkd_mm.data_preprocessors.normalizer import Normalizer
+from amkd_mm.teachers.folded_teacher import FoldedTeacher
 
 PUBLISHED = 'published BSS loop'
 NEWTON = 'Newton, 2% overshoot'
@@ -117,13 +117,13 @@ class Counter:
         return self.model(inputs)
 
 
-def collect(classifier, dataloader, space, number, device):
+def collect(classifier, dataloader, normalizer, number, device):
     """Normalised images that the classifier gets right, at most ``number``, and their labels."""
     inputs, labels = [], []
     for batch in dataloader:
         images = batch['inputs']
         images = images if isinstance(images, torch.Tensor) else torch.stack(images)
-        x = space.normalize(images.to(device))
+        x = normalizer.normalize(images.to(device))
         y = torch.cat([sample.gt_label for sample in batch['data_samples']]).to(device)
         with torch.no_grad():
             correct = classifier(x).argmax(1) == y
@@ -267,25 +267,25 @@ def main():
     except (FileNotFoundError, ValueError, RuntimeError) as error:
         parser.error(str(error))
     disable_checkpointing(network)
-    space = PixelSpace(network.data_preprocessor)
+    normalizer = Normalizer(network.data_preprocessor)
 
-    fast_teacher = FastTeacher(network)
+    folded_teacher = FoldedTeacher(network)
 
     def classifier(inputs):
-        return network(space.pad(inputs), mode='tensor')
+        return network(normalizer.pad(inputs), mode='tensor')
 
     def fast(inputs):
-        return fast_teacher(space.pad(inputs))
+        return folded_teacher(normalizer.pad(inputs))
 
     dataloader = Runner.build_dataloader(cfg.val_dataloader)
-    inputs, labels = collect(classifier, dataloader, space, args.num_samples, device)
+    inputs, labels = collect(classifier, dataloader, normalizer, args.num_samples, device)
     if not len(labels):
         parser.error('the classifier gets no validation image right: is CHECKPOINT its own?')
     with torch.no_grad():
         logits = torch.cat([classifier(x) for x in inputs.split(args.batch_size)])
     targets = sample_target(logits, labels, torch.Generator().manual_seed(args.seed))
 
-    task = inputs, labels, targets, space.bounds
+    task = inputs, labels, targets, normalizer.bounds
     # float16 on GPUs, as MMEngine's AmpOptimWrapper; bfloat16 on CPUs.
     with torch.autocast(device, enabled=args.amp):
         table = measure(classifier, fast, *task, args.batch_size, args.repeats)

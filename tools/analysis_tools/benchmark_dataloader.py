@@ -28,9 +28,9 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmrazor.utils import register_all_modules
 
-from amkd_mm.algorithms.preparation import build_preprocessor
 from amkd_mm.cli.downloads import explain_failed_downloads
 from amkd_mm.config.names import config_argument
+from amkd_mm.data_preprocessors.building import build_preprocessor
 from amkd_mm.datasets.parts import parts_of
 
 DATASET, COLLATE, PREPROCESSOR = 'data set, without its pipeline', 'collate', 'data preprocessor'

@@ -146,7 +146,7 @@ class Bench:
                     return ask(inputs)
 
                 # The step sees to its being up to date.
-                listed.update = model.fast_teacher.update
+                listed.update = model.folded_teacher.update
                 yield listed
 
         def noted(*args, **kwargs):
@@ -176,7 +176,7 @@ class Bench:
 
     def floor(self, passes):
         """The same forward and backward passes of the same networks, as bare calls."""
-        teacher = self.model.fast_teacher
+        teacher = self.model.folded_teacher
         (clean, _), *others = passes.teacher
         with self.optim.optim_context(self.model):
             with torch.no_grad():
@@ -235,7 +235,7 @@ class Bench:
     def resident_bytes(self):
         """Bytes of what stays from step to step: weights, their copies and optimiser states."""
         tensors = [*self.model.parameters(), *self.model.buffers()]
-        tensors += self.model.fast_teacher.parameters()
+        tensors += self.model.folded_teacher.parameters()
         tensors += [p.grad for p in self.model.parameters() if p.grad is not None]
         for state in self.optim.optimizer.state.values():
             tensors += [value for value in state.values() if isinstance(value, torch.Tensor)]

@@ -57,14 +57,14 @@ from amkd_mm.config.errors import ConfigError
 from amkd_mm.config.model_settings import model_settings
 from amkd_mm.config.names import config_argument
 from amkd_mm.config.unread_keys import unread_keys
-from amkd_mm.data_preprocessors.pixel_space import PixelSpace
+from amkd_mm.data_preprocessors.normalizer import Normalizer
 from amkd_mm.datasets.batches import labels_of
 from amkd_mm.datasets.class_numbers import check_class_numbers, class_numbers
 from amkd_mm.diagnostics.trial_step import try_step
 from amkd_mm.hooks.class_check_hook import teacher_numbers, teachers_of
 from amkd_mm.hooks.sample_hook import SampleHook
 from amkd_mm.teachers.chance_check import is_guessing
-from amkd_mm.teachers.fast_teacher import logits_and_gradient
+from amkd_mm.teachers.folded_teacher import logits_and_gradient
 
 WIDTH, LABEL = 96, 18
 # Most images that a teacher is asked about, how many at once, and for how many seconds.
@@ -379,8 +379,8 @@ def fit(report, key, images, size, resize, network, write):
 
 
 def fit_teacher(report, algorithm, images, cfg):
-    """Logits of the teacher; ``teacher_inputs`` gets the size that it needs."""
-    teacher, inputs = algorithm.teacher, getattr(algorithm, 'teacher_inputs', None)
+    """Logits of the teacher; ``input_adapter`` gets the size that it needs."""
+    teacher, inputs = algorithm.teacher, getattr(algorithm, 'input_adapter', None)
 
     def resize(size):
         if not inputs.renormalizes and not inputs.size:
@@ -403,16 +403,16 @@ def fit_teacher(report, algorithm, images, cfg):
 
 def report_inputs(report, algorithm, images):
     """Rows on what the networks get."""
-    inputs = getattr(algorithm, 'teacher_inputs', None)
+    inputs = getattr(algorithm, 'input_adapter', None)
     wanted = inputs.wanted if inputs else algorithm.data_preprocessor
-    spaces = [PixelSpace(algorithm.data_preprocessor), PixelSpace(wanted)]
+    spaces = [Normalizer(algorithm.data_preprocessor), Normalizer(wanted)]
     sizes = images.shape[-2:], (inputs and inputs.size) or images.shape[-2:]
     report.row('input', f'{shown(sizes[0])}, {images.shape[1]} channels', shown(sizes[1]))
     for key in ('mean', 'std'):
-        values = [getattr(space, key).flatten().tolist() for space in spaces]
+        values = [getattr(normalizer, key).flatten().tolist() for normalizer in spaces]
         report.row(key, *(', '.join(f'{value:.6g}' for value in found) for found in values))
     if images.shape[1] == 3:
-        swaps = (space.swaps_channels for space in spaces)
+        swaps = (normalizer.swaps_channels for normalizer in spaces)
         report.row('channel order', *('reversed' if swap else 'as loaded' for swap in swaps))
     done = [inputs and inputs.renormalizes and f'normalised anew, as its {inputs.source} says']
     done.append(inputs and inputs.size and f'resized to {shown(inputs.size)}')
@@ -425,10 +425,12 @@ def mode_of(algorithm):
     if getattr(algorithm, 'teacher_trainable', False):
         return 'trained'
     text = 'evaluation mode' if getattr(algorithm, 'teacher_eval', False) else 'frozen'
-    fast = getattr(algorithm, 'fast_teacher', None)
+    fast = getattr(algorithm, 'folded_teacher', None)
     if not fast or set(fast.parameters()) <= set(algorithm.teacher.parameters()):
         return f'{text}; as it is, without a folded copy'
-    where = '(FastTeacher)' if algorithm.teacher_is_fast else 'in the attack only, for a recorder'
+    where = (
+        '(FoldedTeacher)' if algorithm.teacher_is_folded else 'in the attack only, for a recorder'
+    )
     return f'{text}; folded copy {where}'
 
 

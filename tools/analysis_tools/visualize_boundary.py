@@ -38,11 +38,11 @@ from amkd_mm.classifiers.activation_checkpointing import disable_checkpointing
 from amkd_mm.cli.downloads import explain_failed_downloads
 from amkd_mm.config.model_settings import model_settings
 from amkd_mm.config.names import config_argument
-from amkd_mm.data_preprocessors.pixel_space import PixelSpace
+from amkd_mm.data_preprocessors.normalizer import Normalizer
 from amkd_mm.datasets.batches import read_batch
 from amkd_mm.datasets.class_numbers import check_labels
 from amkd_mm.hooks import BoundarySampleHook
-from amkd_mm.teachers.fast_teacher import FastTeacher
+from amkd_mm.teachers.folded_teacher import FoldedTeacher
 from amkd_mm.visualization import (
     EmbeddingMap,
     InputPlane,
@@ -120,13 +120,13 @@ class Mover(NamedTuple):
     """What is needed to move images to a boundary."""
 
     attack: BoundaryAttack
-    space: PixelSpace
+    normalizer: Normalizer
     networks: dict
 
     def __call__(self, name, pixels, labels, targets) -> AttackResult:
         """Move images to the boundary of a network; see ``move_to_boundary``."""
         network = self.networks[name]
-        return move_to_boundary(self.attack, network, self.space, pixels, labels, targets)
+        return move_to_boundary(self.attack, network, self.normalizer, pixels, labels, targets)
 
 
 def read_config(name, path, options=None):
@@ -201,7 +201,7 @@ def build_compared(args):
     load('--compare', algorithm.student, weights, 'model.architecture')
     disable_checkpointing(algorithm)
     algorithm.to(args.device).eval()
-    return algorithm.student, PixelSpace(algorithm.data_preprocessor)
+    return algorithm.student, Normalizer(algorithm.data_preprocessor)
 
 
 def compared_name(args):
@@ -240,18 +240,18 @@ def choose_images(cfg, number, generator):
     return *read_batch('visualize_boundary.py', pipeline, batch), dataset
 
 
-def ask(classify, space, pixels, batch_size=256):
+def ask(classify, normalizer, pixels, batch_size=256):
     """Logits of images in [0, 255], (N, K)."""
     with torch.no_grad():
-        return torch.cat([classify(space.normalize(p)) for p in pixels.split(batch_size)])
+        return torch.cat([classify(normalizer.normalize(p)) for p in pixels.split(batch_size)])
 
 
-def to_arrays(space, pixels):
+def to_arrays(normalizer, pixels):
     """Images as they are drawn, (N, H, W, C)."""
-    return space.swap(pixels).permute(0, 2, 3, 1).cpu().numpy()
+    return normalizer.swap(pixels).permute(0, 2, 3, 1).cpu().numpy()
 
 
-def draw_panel(images, result, rows, space, networks, names):
+def draw_panel(images, result, rows, normalizer, networks, names):
     """The samples, their perturbations and where they end."""
     moved, shown = result.inputs[rows], {'teacher': TEACHER, 'student': STUDENT}
 
@@ -259,12 +259,12 @@ def draw_panel(images, result, rows, space, networks, names):
         return {name: found.softmax(1).cpu().numpy() for name, found in logits.items()}
 
     return draw_boundary_panel(
-        to_arrays(space, images.pixels[rows]),
-        to_arrays(space, moved),
+        to_arrays(normalizer, images.pixels[rows]),
+        to_arrays(normalizer, moved),
         images.labels[rows].tolist(),
         images.targets[rows].tolist(),
         probabilities({k: images.logits[name][rows] for k, name in shown.items()}),
-        probabilities({k: ask(networks[name], space, moved) for k, name in shown.items()}),
+        probabilities({k: ask(networks[name], normalizer, moved) for k, name in shown.items()}),
         names,
         result.reached[rows].tolist(),
     )
@@ -306,7 +306,7 @@ def planes_of(row, images, move, names):
         points = [points[0], "the teacher's boundary sample", "the student's boundary sample"]
 
     networks = {
-        name: (lambda pixels, network=network: network(move.space.normalize(pixels)))
+        name: (lambda pixels, network=network: network(move.normalizer.normalize(pixels)))
         for name, network in move.networks.items()
     }
     planes = []
@@ -320,11 +320,11 @@ def planes_of(row, images, move, names):
     return planes
 
 
-def draw_map(images, result, algorithm, space, names):
+def draw_map(images, result, algorithm, normalizer, names):
     """What teacher and student make of clean and boundary samples."""
     rows = result.reached.nonzero().flatten()
     both = torch.cat([images.pixels.float(), result.inputs[rows]])
-    inputs = space.pad(space.normalize(both))
+    inputs = normalizer.pad(normalizer.normalize(both))
     maps = {}
     for name, network in ((TEACHER, algorithm.teacher), ('student', algorithm.student)):
         found, shares = principal_components(embed(network, inputs).double().numpy())
@@ -352,25 +352,25 @@ def study(cfg, args):
     sampler, attack = boundary_sampler(cfg)
     pixels, labels, dataset = choose_images(cfg, args.num, generator)
     pixels, labels = pixels.to(args.device), labels.to(args.device)
-    space = PixelSpace(algorithm.data_preprocessor)
-    space.check(pixels)
+    normalizer = Normalizer(algorithm.data_preprocessor)
+    normalizer.check(pixels)
     classes = num_classes(algorithm.teacher)
     if classes:
         check_labels(labels, classes, 'visualize_boundary.py')
 
-    def classifier(network, own=space):
-        fast = FastTeacher(network)
-        if own is space:
-            return lambda inputs: fast(space.pad(inputs))
-        return lambda inputs: fast(own.pad(own.normalize(space.to_pixels(inputs))))
+    def classifier(network, own=normalizer):
+        fast = FoldedTeacher(network)
+        if own is normalizer:
+            return lambda inputs: fast(normalizer.pad(inputs))
+        return lambda inputs: fast(own.pad(own.normalize(normalizer.denormalize(inputs))))
 
     networks = {TEACHER: classifier(algorithm.teacher), STUDENT: classifier(algorithm.student)}
     if args.compare:
         compared = compared_name(args)
         networks[compared] = classifier(*build_compared(args))
-    move = Mover(sampler.attack, space, networks)
+    move = Mover(sampler.attack, normalizer, networks)
 
-    logits = {name: ask(network, space, pixels) for name, network in networks.items()}
+    logits = {name: ask(network, normalizer, pixels) for name, network in networks.items()}
     widths = {name: found.size(1) for name, found in logits.items()}
     if len(set(widths.values())) > 1:
         raise ValueError(f'the networks do not have the same number of classes: {widths}')
@@ -410,7 +410,7 @@ def study(cfg, args):
     def follows(name):
         if not asked.any():  # Not every network takes an empty batch.
             return asked[asked].cpu().numpy()
-        found = ask(networks[name], space, result.inputs[asked]).argmax(1) == targets[asked]
+        found = ask(networks[name], normalizer, result.inputs[asked]).argmax(1) == targets[asked]
         return found.cpu().numpy()
 
     known_both = len(far[TEACHER]) and len(far[STUDENT])
@@ -445,7 +445,7 @@ def study(cfg, args):
     )
     shown = first_of_each_class(labels, suitable, COLUMNS)
     figures = {}
-    panel = draw_panel(images, result, shown, space, networks, names)
+    panel = draw_panel(images, result, shown, normalizer, networks, names)
     figures['boundary_samples'] = 'Boundary samples', panel, PANEL_TEXT
     for number, row in enumerate(shown, 1):
         if len(figures) > PLANES:
@@ -464,7 +464,7 @@ def study(cfg, args):
         )
     figures['embeddings'] = (
         'Embeddings',
-        draw_map(images, result, algorithm, space, names),
+        draw_map(images, result, algorithm, normalizer, names),
         MAP_TEXT,
     )
     drawn = {name: found.numpy() for name, found in far.items()}

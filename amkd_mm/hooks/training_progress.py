@@ -1,29 +1,11 @@
-"""Points in time of a training, given as a number or as a share."""
+"""How far a training is, in epochs or iterations."""
 
 from mmengine.runner import IterBasedTrainLoop
 
-Moment = int | float
+from ..config.int_or_fraction import IntOrFraction
 
 
-def check_moment(name: str, value: Moment) -> Moment:
-    """Return ``value`` if it is a moment, an int >= 0 or a float in [0, 1].
-
-    Raises:
-        ValueError: If it is not; the message names ``name``.
-    """
-    is_share = isinstance(value, float)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f'{name} must be an int or a float, not {value!r}')
-    # NaN fails every comparison.
-    if not (0 <= value <= 1 if is_share else value >= 0):
-        raise ValueError(
-            f'{name} must be an int >= 0, or a float in [0, 1] for a share of the training, '
-            f'not {value!r}'
-        )
-    return value
-
-
-def now_and_total(runner, by_epoch: bool) -> tuple[int, int]:
+def progress_and_total(runner, by_epoch: bool) -> tuple[int, int]:
     """Where the training is and how long it is, in epochs or iterations.
 
     MMEngine takes a training by iterations for a single epoch, so that such a training has
@@ -34,7 +16,7 @@ def now_and_total(runner, by_epoch: bool) -> tuple[int, int]:
     return runner.iter, runner.max_iters
 
 
-def check_unit(name: str, runner, by_epoch: bool, **moments: Moment) -> None:
+def check_unit(name: str, runner, by_epoch: bool, **moments: IntOrFraction) -> None:
     """Check that a training has the epochs that some moments count.
 
     Args:

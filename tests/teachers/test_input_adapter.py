@@ -1,4 +1,4 @@
-"""TeacherInputs against the teacher's own preprocessor."""
+"""InputAdapter against the teacher's own preprocessor."""
 
 import copy
 
@@ -12,7 +12,7 @@ from mmengine.model import ImgDataPreprocessor
 from mmpretrain.models import ClsDataPreprocessor
 from torch import nn
 
-from amkd_mm.teachers.teacher_inputs import TeacherInputs
+from amkd_mm.teachers.input_adapter import InputAdapter
 
 IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
 CIFAR = dict(mean=[125.307, 122.961, 113.8575], std=[51.5865, 50.847, 51.255])
@@ -36,7 +36,7 @@ ALL = [IMAGENET, CIFAR, REGNET, INCEPTION, PLAIN]
 @pytest.mark.parametrize('given', ALL)
 @pytest.mark.parametrize('wanted', ALL)
 def test_the_teacher_gets_what_its_own_preprocessor_makes(given, wanted):
-    inputs = TeacherInputs(ClsDataPreprocessor(**given), ClsDataPreprocessor(**wanted))
+    inputs = InputAdapter(ClsDataPreprocessor(**given), ClsDataPreprocessor(**wanted))
     adapted = inputs(preprocess(given, pixels()))
     expected = preprocess(wanted, pixels())
     # In units of a pixel: 1e-3 of 255.
@@ -47,14 +47,14 @@ def test_the_teacher_gets_what_its_own_preprocessor_makes(given, wanted):
 
 def test_one_channel():
     given, wanted = dict(mean=[33.0], std=[78.0]), dict(mean=[0.0], std=[255.0])
-    inputs = TeacherInputs(ClsDataPreprocessor(**given), ClsDataPreprocessor(**wanted))
+    inputs = InputAdapter(ClsDataPreprocessor(**given), ClsDataPreprocessor(**wanted))
     adapted = inputs(preprocess(given, pixels(1)))
     torch.testing.assert_close(adapted, preprocess(wanted, pixels(1)), rtol=0, atol=1e-5)
 
 
 def test_preprocessors_of_mmengine():
     given = ImgDataPreprocessor(mean=CIFAR['mean'], std=CIFAR['std'], bgr_to_rgb=True)
-    inputs = TeacherInputs(given, ClsDataPreprocessor(**REGNET))
+    inputs = InputAdapter(given, ClsDataPreprocessor(**REGNET))
     student = given(dict(inputs=list(pixels())), False)['inputs']
     torch.testing.assert_close(inputs(student), preprocess(REGNET, pixels()), rtol=0, atol=1e-4)
 
@@ -62,14 +62,14 @@ def test_preprocessors_of_mmengine():
 def test_the_same_normalisation_in_other_digits_changes_nothing():
     exact = dict(mean=[255 * 0.485, 255 * 0.456, 255 * 0.406], std=[58.395, 57.12, 57.375])
     rounded = {**IMAGENET, 'to_rgb': False}
-    assert not TeacherInputs(
+    assert not InputAdapter(
         ClsDataPreprocessor(**exact), ClsDataPreprocessor(**rounded)
     ).renormalizes
 
 
 @pytest.mark.parametrize('size', [16, (12, 20), 4])
 def test_resizing_is_bicubic_and_after_the_normalisation(size):
-    inputs = TeacherInputs(ClsDataPreprocessor(**CIFAR), ClsDataPreprocessor(**IMAGENET), size)
+    inputs = InputAdapter(ClsDataPreprocessor(**CIFAR), ClsDataPreprocessor(**IMAGENET), size)
     height, width = (size, size) if isinstance(size, int) else size
     adapted = inputs(preprocess(CIFAR, pixels()))
     expected = F.interpolate(
@@ -79,7 +79,7 @@ def test_resizing_is_bicubic_and_after_the_normalisation(size):
 
 
 def test_gradients_are_those_of_the_chain():
-    inputs = TeacherInputs(ClsDataPreprocessor(**CIFAR), ClsDataPreprocessor(**IMAGENET))
+    inputs = InputAdapter(ClsDataPreprocessor(**CIFAR), ClsDataPreprocessor(**IMAGENET))
     images = preprocess(CIFAR, pixels()).requires_grad_()
     weights = torch.randn_like(images)
     (gradient,) = torch.autograd.grad((inputs(images) * weights).sum(), images)
@@ -100,7 +100,7 @@ class Classifier(nn.Module):
 def test_attached_to_a_teacher_and_to_its_copies():
     teacher = Classifier()
     plain = copy.deepcopy(teacher)
-    inputs = TeacherInputs(ClsDataPreprocessor(**CIFAR), ClsDataPreprocessor(**IMAGENET))
+    inputs = InputAdapter(ClsDataPreprocessor(**CIFAR), ClsDataPreprocessor(**IMAGENET))
     inputs.attach(teacher)
     expected = plain(preprocess(IMAGENET, pixels()))
     for model in (teacher, copy.deepcopy(teacher)):
@@ -111,13 +111,13 @@ def test_attached_to_a_teacher_and_to_its_copies():
 
 
 def test_constants_are_not_saved_and_follow_the_device():
-    inputs = TeacherInputs(ClsDataPreprocessor(**CIFAR), ClsDataPreprocessor(**IMAGENET))
+    inputs = InputAdapter(ClsDataPreprocessor(**CIFAR), ClsDataPreprocessor(**IMAGENET))
     assert not inputs.state_dict()
     assert inputs.to('meta').scale.is_meta
 
 
 def test_what_cannot_be_adapted():
     with pytest.raises(ValueError, match='pad_size_divisor'):
-        TeacherInputs(ClsDataPreprocessor(), ClsDataPreprocessor(pad_size_divisor=32))
+        InputAdapter(ClsDataPreprocessor(), ClsDataPreprocessor(pad_size_divisor=32))
     with pytest.raises(ValueError, match='`backbone`'):
-        TeacherInputs(ClsDataPreprocessor(), ClsDataPreprocessor(**CIFAR)).attach(nn.Identity())
+        InputAdapter(ClsDataPreprocessor(), ClsDataPreprocessor(**CIFAR)).attach(nn.Identity())

@@ -1,4 +1,4 @@
-"""FastTeacher: the logits of a frozen teacher for less work."""
+"""FoldedTeacher: the logits of a frozen teacher for less work."""
 
 import logging
 from contextlib import nullcontext
@@ -12,14 +12,14 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..classifiers import ask, to_logits
+from ..classifiers import predict_logits, to_logits
 
 # Largest deviation of a logit from the teacher's, relative to the largest logit; and of an input
 # gradient, which jumps where rounding moves an activation past the kink of a ReLU.
 TOLERANCE, GRADIENT_TOLERANCE = 1e-4, 1e-1
 
 
-class FastTeacher:
+class FoldedTeacher:
     """A frozen classifier in evaluation mode, computed by a faster copy (ours).
 
     In the copy every batch norm is folded into the convolution before it (by
@@ -164,7 +164,7 @@ def logits_and_gradient(model: nn.Module, images: Tensor) -> tuple[Tensor, Tenso
     """A classifier's logits, and the gradient of the largest ones on its way to the images."""
     leaf = images.detach().requires_grad_()
     with torch.enable_grad():
-        logits = ask(model, leaf)
+        logits = predict_logits(model, leaf)
         (gradient,) = torch.autograd.grad(logits.amax(1).sum(), leaf)
     return logits.detach(), gradient
 

@@ -1,4 +1,4 @@
-"""What AMKD changes on teacher and student before it trains them."""
+"""How the images of a teacher were normalised, and giving it such."""
 
 import logging
 from collections.abc import Sequence
@@ -6,87 +6,50 @@ from copy import deepcopy
 
 from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
-from mmrazor.registry import MODELS
 from torch import nn
 
 from ..checkpoints.recorded_config import check_normalization
-from ..classifiers import num_classes
-from ..data_preprocessors.pixel_space import PixelSpace
-from ..teachers.teacher_inputs import TeacherInputs
-
-DEFAULT_PREPROCESSOR = 'mmpretrain.ClsDataPreprocessor'
+from ..data_preprocessors.building import build_preprocessor
+from ..data_preprocessors.normalizer import Normalizer
+from .input_adapter import InputAdapter
 
 
-def build_preprocessor(settings: dict | nn.Module) -> BaseDataPreprocessor:
-    """Build a data preprocessor; as in MMPretrain, ``type`` may be left out."""
-    if isinstance(settings, nn.Module):
-        return settings
-    return MODELS.build({'type': DEFAULT_PREPROCESSOR, '_scope_': 'mmpretrain', **settings})
-
-
-def written_preprocessor(teacher: dict | nn.Module) -> dict | nn.Module | None:
-    """The ``data_preprocessor`` that is written in a model's config, or that a built model has."""
+def configured_preprocessor(teacher: dict | nn.Module) -> dict | nn.Module | None:
+    """The ``data_preprocessor`` of a model's config, or that a built model has."""
     if isinstance(teacher, nn.Module):
         return teacher.data_preprocessor if says_something(teacher.data_preprocessor) else None
-    written = teacher.get('data_preprocessor')
+    configured = teacher.get('data_preprocessor')
     # Building the model adds to a dict.
-    return dict(written) if isinstance(written, dict) else written
+    return dict(configured) if isinstance(configured, dict) else configured
 
 
 def says_something(preprocessor: nn.Module) -> bool:
     """Whether a preprocessor normalises images or swaps channels; one by default does neither."""
     return (
-        getattr(preprocessor, '_enable_normalize', False) or PixelSpace(preprocessor).swaps_channels
+        getattr(preprocessor, '_enable_normalize', False) or Normalizer(preprocessor).swaps_channels
     )
-
-
-def adopt_batch_augments(preprocessor: nn.Module, student: nn.Module) -> bool:
-    """Let the preprocessor mix images as the student's own would (Mixup, CutMix).
-
-    MMPretrain puts ``train_cfg.augments`` of a classifier into its preprocessor, for which MMRazor
-    has no use where the config has a ``data_preprocessor`` of its own.
-
-    Returns:
-        bool: Whether it does so now.
-
-    Raises:
-        ValueError: If the preprocessor cannot mix images.
-    """
-    augments = getattr(student.data_preprocessor, 'batch_augments', None)
-    if augments is None:
-        return False
-    if not hasattr(preprocessor, 'batch_augments'):
-        raise ValueError(
-            f'data_preprocessor: {type(preprocessor).__name__} cannot mix images, as '
-            '`model.architecture.train_cfg.augments` asks: use '
-            "dict(type='mmpretrain.ClsDataPreprocessor', ...), or leave them out"
-        )
-    preprocessor.batch_augments = augments
-    preprocessor.to_onehot = True
-    preprocessor.num_classes = preprocessor.num_classes or num_classes(student)
-    return True
 
 
 def adapt_inputs(
     teacher: nn.Module,
     preprocessor: BaseDataPreprocessor,
-    written: dict | nn.Module | None,
+    configured: dict | nn.Module | None,
     recorded: dict | None,
     size: int | Sequence[int] | None,
     pretrained: dict | None = None,
-) -> TeacherInputs:
+) -> InputAdapter:
     """Give the teacher the inputs it was trained on, whatever the student gets.
 
     Args:
         teacher (nn.Module): Changed in place, and gets the preprocessor of the student.
         preprocessor (BaseDataPreprocessor): The student's.
-        written (dict | nn.Module, optional): ``model.teacher.data_preprocessor`` of the config.
+        configured (dict | nn.Module, optional): ``model.teacher.data_preprocessor`` of the config.
         recorded (dict, optional): What the teacher's checkpoint says.
         size (int | Sequence[int], optional): Height and width the teacher expects.
         pretrained (dict, optional): ``mean`` and ``std`` that its library says of its weights.
 
     Returns:
-        TeacherInputs: What the teacher now does first, if there is anything to do.
+        InputAdapter: What the teacher now does first, if there is anything to do.
 
     Raises:
         ValueError: If no image can be normalised as the checkpoint says.
@@ -99,18 +62,18 @@ def adapt_inputs(
                 '`model.teacher.data_preprocessor=dict(...)` replaces',
             )
         except ValueError:
-            if written is None:
+            if configured is None:
                 raise
             recorded = None
     own, source = teacher.data_preprocessor, 'config'
-    if written is not None:
+    if configured is not None:
         # MMEngine ignores it beside `cfg_path`.
-        own = build_preprocessor(written)
-        padding = dict(pad_size_divisor=PixelSpace(own).divisor)
+        own = build_preprocessor(configured)
+        padding = dict(pad_size_divisor=Normalizer(own).divisor)
         known = own if recorded is None else build_preprocessor({**recorded, **padding})
-        if TeacherInputs(own, known).renormalizes:
+        if InputAdapter(own, known).renormalizes:
             print_log(
-                f'`model.teacher.data_preprocessor` is {written}, which is used, but the '
+                f'`model.teacher.data_preprocessor` is {configured}, which is used, but the '
                 f'teacher was trained with {recorded}, as its checkpoint says',
                 logger='current',
                 level=logging.WARNING,
@@ -119,7 +82,7 @@ def adapt_inputs(
         own, source = build_preprocessor(recorded), 'checkpoint'
     elif pretrained is not None:
         # Its channels are as the student's, for only the data tells in which order they come.
-        given = PixelSpace(preprocessor)
+        given = Normalizer(preprocessor)
         rest = dict(to_rgb=given.swaps_channels, pad_size_divisor=given.divisor)
         own, source = build_preprocessor({**pretrained, **rest}), 'library'
     elif not says_something(own):
@@ -131,7 +94,7 @@ def adapt_inputs(
             logger='current',
             level=logging.WARNING,
         )
-    inputs = TeacherInputs(preprocessor, own, size, source)
+    inputs = InputAdapter(preprocessor, own, size, source)
     if inputs.renormalizes or inputs.size:
         inputs.attach(teacher)
     if inputs.renormalizes:

@@ -1,4 +1,4 @@
-"""PixelSpace against the preprocessors that it inverts."""
+"""Normalizer against the preprocessors that it inverts."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from mmengine.model import BaseDataPreprocessor, ImgDataPreprocessor
 from mmpretrain.models import ClsDataPreprocessor
 
 from amkd_mm.data_preprocessors import DeviceAugmentDataPreprocessor
-from amkd_mm.data_preprocessors.pixel_space import PixelSpace
+from amkd_mm.data_preprocessors.normalizer import Normalizer
 
 COLOUR = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 GRAY = dict(mean=[33.0], std=[79.0])
@@ -46,23 +46,23 @@ def test_forward_is_that_of_the_preprocessor(kind, settings, channels, dtype):
     preprocessor = kind(**settings)
     pixels = images(channels, dtype=dtype)
     before = pixels.clone()
-    space = PixelSpace(preprocessor)
-    found = space.pad(space.normalize(pixels))
+    normalizer = Normalizer(preprocessor)
+    found = normalizer.pad(normalizer.normalize(pixels))
     for expected in (
         preprocessor(dict(inputs=pixels.clone()), False)['inputs'],
         preprocessor(dict(inputs=list(pixels.clone())), False)['inputs'],
     ):
         assert found.shape == expected.shape and found.dtype == expected.dtype
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
-    space.check(pixels)
+    normalizer.check(pixels)
     assert torch.equal(pixels, before)
 
 
 @each_preprocessor
 def test_roundtrip(kind, settings, channels):
-    space = PixelSpace(kind(**settings))
+    normalizer = Normalizer(kind(**settings))
     pixels = images(channels)
-    found = space.to_pixels(space.normalize(pixels))
+    found = normalizer.denormalize(normalizer.normalize(pixels))
     assert found.dtype == torch.float32 and found.shape == pixels.shape
     torch.testing.assert_close(found, pixels.float(), rtol=0, atol=1e-3)
 
@@ -70,29 +70,29 @@ def test_roundtrip(kind, settings, channels):
 @each_preprocessor
 def test_bounds_are_black_and_white(kind, settings, channels):
     preprocessor = kind(**settings)
-    space = PixelSpace(preprocessor)
-    low, high = space.bounds
+    normalizer = Normalizer(preprocessor)
+    low, high = normalizer.bounds
     for bound, value in ((low, 0), (high, 255)):
         extreme = torch.full((1, channels, 2, 2), value, dtype=torch.uint8)
         expected = preprocessor(dict(inputs=extreme), False)['inputs'][..., :2, :2]
         torch.testing.assert_close(bound.expand_as(expected).float(), expected)
         # As the dataloader orders them, each is the same for all channels.
-        pixels = space.to_pixels(bound.float().expand(1, channels, 2, 2))
+        pixels = normalizer.denormalize(bound.float().expand(1, channels, 2, 2))
         torch.testing.assert_close(pixels, extreme.float(), rtol=0, atol=1e-3)
 
 
 @each_preprocessor
 def test_pixels_stay_in_range(kind, settings, channels):
-    space = PixelSpace(kind(**settings))
+    normalizer = Normalizer(kind(**settings))
     inputs = 1000 * torch.randn(4, channels, 6, 6, generator=torch.Generator().manual_seed(0))
-    pixels = space.to_pixels(inputs)
+    pixels = normalizer.denormalize(inputs)
     assert pixels.min() == 0 and pixels.max() == 255
 
 
 def test_padding_is_right_and_bottom_and_differentiable():
-    space = PixelSpace(ClsDataPreprocessor(pad_size_divisor=4, pad_value=9))
+    normalizer = Normalizer(ClsDataPreprocessor(pad_size_divisor=4, pad_value=9))
     inputs = torch.rand(2, 3, 6, 7, requires_grad=True)
-    padded = space.pad(inputs)
+    padded = normalizer.pad(inputs)
     assert padded.shape == (2, 3, 8, 8)
     assert torch.equal(padded[..., :6, :7], inputs)
     assert (padded[..., 6:, :] == 9).all() and (padded[..., 7:] == 9).all()
@@ -133,13 +133,13 @@ class Unit(ClsDataPreprocessor):
 )
 def test_preprocessors_that_do_something_else_are_refused(preprocessor, channels):
     with pytest.raises(TypeError, match=type(preprocessor).__name__):
-        PixelSpace(preprocessor).check(images(channels))
+        Normalizer(preprocessor).check(images(channels))
 
 
 @pytest.mark.parametrize('scale', [-1.0, 1.01, 1 / 255])
 def test_images_out_of_range_are_refused(scale):
     with pytest.raises(TypeError, match=r'\[0, 255\].*normalisation'):
-        PixelSpace(ClsDataPreprocessor()).check(images(3).float() * scale)
+        Normalizer(ClsDataPreprocessor()).check(images(3).float() * scale)
 
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf')])
@@ -148,4 +148,4 @@ def test_pixels_that_are_no_numbers_are_refused(value):
     broken = images(3).float()
     broken[1, 0, 2, 2] = value
     with pytest.raises(ValueError, match='pixels that are NaN or infinite'):
-        PixelSpace(ClsDataPreprocessor()).check(broken)
+        Normalizer(ClsDataPreprocessor()).check(broken)

@@ -18,9 +18,9 @@ from mmrazor.registry import MODELS
 from torch import nn
 from torch.utils.data import Dataset
 
-from amkd_mm.algorithms import preparation
-from amkd_mm.data_preprocessors.pixel_space import PixelSpace
+from amkd_mm.data_preprocessors.normalizer import Normalizer
 from amkd_mm.hooks import BoundarySampleHook
+from amkd_mm.teachers import input_normalization
 from amkd_mm.teachers.checkpoint import recorded_preprocessor
 
 NUM_CLASSES = 3
@@ -138,15 +138,15 @@ def test_the_teacher_gets_the_images_it_was_trained_on(
     # The fast copy too.
     inputs = model.data_preprocessor(dict(inputs=pixels()))['inputs']
     torch.testing.assert_close(
-        model.fast_teacher(inputs), saw(model, pixels()), rtol=1e-3, atol=1e-3
+        model.folded_teacher(inputs), saw(model, pixels()), rtol=1e-3, atol=1e-3
     )
-    assert model.fast_teacher._fast is not model.teacher
+    assert model.folded_teacher._fast is not model.teacher
     assert model.state_dict().keys() == amkd().state_dict().keys()
 
 
 def test_config_and_checkpoint_that_disagree(network, tmp_path, monkeypatch):
     logged = []
-    monkeypatch.setattr(preparation, 'print_log', lambda text, **_: logged.append(text))
+    monkeypatch.setattr(input_normalization, 'print_log', lambda text, **_: logged.append(text))
     amkd(teacher=copy.deepcopy(WRITTEN), teacher_ckpt=save(tmp_path, network, SAYS))
     assert len(logged) == 1
     (known,) = logged
@@ -267,7 +267,7 @@ def test_padding_of_the_config_is_believed(network, tmp_path):
     with pytest.raises(ValueError, match='pad_size_divisor'):
         amkd(teacher_ckpt=path)
     written = classifier(data_preprocessor=dict(TEACHER, pad_size_divisor=1))
-    assert amkd(teacher=written, teacher_ckpt=path).teacher_inputs.renormalizes
+    assert amkd(teacher=written, teacher_ckpt=path).input_adapter.renormalizes
 
 
 def test_size_alone(network, tmp_path):
@@ -302,7 +302,7 @@ def test_settings_beside_cfg_path(network):
     model = amkd(architecture=student, teacher=dict(named, data_preprocessor=TEACHER))
     inputs = model.data_preprocessor(dict(inputs=pixels()))['inputs']
     expected = ClsDataPreprocessor(**TEACHER)(dict(inputs=pixels()))['inputs']
-    torch.testing.assert_close(model.teacher_inputs(inputs), expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(model.input_adapter(inputs), expected, rtol=0, atol=1e-4)
     with pytest.raises(ValueError, match=r"model.architecture.*\['data_preprocessor'\] beside"):
         amkd(architecture=dict(named, data_preprocessor=TEACHER), teacher=student)
 
@@ -331,7 +331,7 @@ class Spy(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         (found,) = [h.samples for h in runner.hooks if isinstance(h, BoundarySampleHook)]
-        moved = PixelSpace(runner.model.data_preprocessor).to_pixels(found.inputs)
+        moved = Normalizer(runner.model.data_preprocessor).denormalize(found.inputs)
         self.pixels = torch.cat([torch.stack(list(data_batch['inputs'])).float(), moved])
         self.rows = found.rows.tolist()
         recorder = runner.model.distiller.teacher_recorders.get_recorder('logits')

@@ -11,7 +11,7 @@ from torch import Tensor
 LOWEST_PIXEL, HIGHEST_PIXEL = 0, 255
 
 
-class PixelSpace:
+class Normalizer:
     """Inverts the normalisation of a data preprocessor.
 
     The preprocessor only knows one direction, and does not say what a valid input is. Padding is
@@ -42,7 +42,7 @@ class PixelSpace:
         """Images in [0, 255] of any dtype, (N, C, H, W), to normalised float32 inputs."""
         return (self.swap(pixels).float() - self.mean) / self.std
 
-    def to_pixels(self, inputs: Tensor) -> Tensor:
+    def denormalize(self, inputs: Tensor) -> Tensor:
         """Normalised inputs to float images within [0, 255], as the dataloader orders them."""
         pixels = self.swap(inputs.float() * self.std + self.mean)
         return pixels.clamp(LOWEST_PIXEL, HIGHEST_PIXEL)

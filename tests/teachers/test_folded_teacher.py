@@ -1,4 +1,4 @@
-"""FastTeacher against the teacher itself: values, gradients, precisions, and what it refuses."""
+"""FoldedTeacher against the teacher itself: values, gradients, precisions, and what it refuses."""
 
 import copy
 from functools import partial
@@ -11,7 +11,7 @@ from torch import nn
 
 import amkd_mm  # noqa: F401
 from amkd_mm.attacks import BoundarySearch, BSSAttack
-from amkd_mm.teachers.fast_teacher import FastTeacher
+from amkd_mm.teachers.folded_teacher import FoldedTeacher
 
 
 def network(backbone, in_channels, head='LinearClsHead', neck=True):
@@ -87,7 +87,7 @@ def error(found, expected):
 
 def test_equals_the_teacher(teacher):
     """Logits and input gradients, on images it was not checked on."""
-    fast = FastTeacher(teacher)
+    fast = FoldedTeacher(teacher)
     fast(images())
     found = logits_and_gradient(fast, images(seed=2))
     expected = logits_and_gradient(lambda x: teacher(x, mode='tensor'), images(seed=2))
@@ -101,7 +101,7 @@ def test_equals_the_teacher_in_bfloat16(name):
     if name == 'depthwise' and digit_version(torch.__version__) < digit_version('2.0'):
         pytest.skip('ReLU6 has no bfloat16 gradient there')
     teacher = NETWORKS[name]()
-    fast = FastTeacher(teacher)
+    fast = FoldedTeacher(teacher)
     inputs = images(32, seed=2)
     exact = logits_and_gradient(lambda x: teacher(x, mode='tensor'), inputs)
     with torch.autocast('cpu', torch.bfloat16):
@@ -122,7 +122,7 @@ def attacked(name, attack, dtype):
     with torch.no_grad():
         # The nearest boundary: on long ways through random networks rounding grows without end.
         labels, targets = slow(inputs).topk(2)[1].unbind(1)
-    results = [attack(model, inputs, labels, targets) for model in (slow, FastTeacher(teacher))]
+    results = [attack(model, inputs, labels, targets) for model in (slow, FoldedTeacher(teacher))]
     return *results, slow, inputs
 
 
@@ -155,7 +155,7 @@ def test_attacks_are_as_good_in_single_precision(name, attack):
 @pytest.mark.parametrize('name', FOLDED)
 def test_folds_batch_norm(name):
     teacher = NETWORKS[name]()
-    fast = FastTeacher(teacher)
+    fast = FoldedTeacher(teacher)
     fast(images())
     count = lambda net: sum(isinstance(m, nn.BatchNorm2d) for m in net.modules())  # noqa: E731
     before, after = count(teacher), count(fast._fast)
@@ -167,7 +167,7 @@ def test_folds_batch_norm(name):
 def test_leaves_the_teacher_alone(teacher):
     before = copy.deepcopy(teacher.state_dict())
     modules = [(name, type(module)) for name, module in teacher.named_modules()]
-    FastTeacher(teacher)(images())
+    FoldedTeacher(teacher)(images())
     assert [(name, type(module)) for name, module in teacher.named_modules()] == modules
     assert all(p.requires_grad and p.grad is None for p in teacher.parameters())
     after = teacher.state_dict()
@@ -177,7 +177,7 @@ def test_leaves_the_teacher_alone(teacher):
 
 def test_nothing_to_fold_is_the_teacher_itself():
     teacher = NETWORKS['vit']()
-    fast = FastTeacher(teacher)
+    fast = FoldedTeacher(teacher)
     fast(images())
     assert fast.parts == []
     assert fast._fast is teacher
@@ -186,7 +186,7 @@ def test_nothing_to_fold_is_the_teacher_itself():
 def test_shares_what_has_no_batch_norm():
     """Recorders hang on the modules of neck and head."""
     teacher = NETWORKS['thin_resnet']()
-    fast = FastTeacher(teacher)
+    fast = FoldedTeacher(teacher)
     fast.update(images())
     shapes = []
     teacher.neck.register_forward_hook(lambda *args: shapes.append(args[1][0][0].is_contiguous()))
@@ -222,7 +222,7 @@ def test_follows_the_teacher(change):
     if change == 'assigned' and digit_version(torch.__version__) < digit_version('2.1'):
         pytest.skip('load_state_dict cannot assign there')
     teacher = NETWORKS['thin_resnet']()
-    fast = FastTeacher(teacher)
+    fast = FoldedTeacher(teacher)
     inputs = images()
     before = fast(inputs)
     CHANGES[change](teacher)
@@ -240,7 +240,7 @@ def test_follows_the_teacher(change):
 
 def test_inference_mode_decides_nothing():
     teacher = NETWORKS['thin_resnet']()
-    fast = FastTeacher(teacher)
+    fast = FoldedTeacher(teacher)
     with torch.inference_mode():
         torch.testing.assert_close(fast(images()), teacher(images(), mode='tensor'))
     fast(images())
@@ -278,9 +278,9 @@ def test_refuses_what_it_does_not_understand(backbone, reason, monkeypatch):
     nn.init.normal_(teacher.backbone.bn.bias)
     log = []
     monkeypatch.setattr(
-        'amkd_mm.teachers.fast_teacher.print_log', lambda text, **_: log.append(text)
+        'amkd_mm.teachers.folded_teacher.print_log', lambda text, **_: log.append(text)
     )
-    fast = FastTeacher(teacher)
+    fast = FoldedTeacher(teacher)
     torch.testing.assert_close(fast(images()), teacher(images(), mode='tensor'))
     assert fast._fast is teacher
     fast(images())
@@ -302,7 +302,7 @@ class Views(nn.Module):
 def test_views_are_folded_in_the_usual_layout():
     teacher = network(dict(type='CifarResNet', depth=8), 8 * 30 * 30, neck=False)
     teacher.backbone = Views().eval()
-    fast = FastTeacher(teacher)
+    fast = FoldedTeacher(teacher)
     assert error(fast(images()), teacher(images(), mode='tensor')) < 1e-5
     assert fast._fast is not teacher
 
@@ -322,12 +322,12 @@ class NotInPlace(nn.Module):
 def test_activations_in_place_only_where_it_makes_no_difference():
     teacher = network(dict(type='CifarResNet', depth=8), 8)
     teacher.backbone = NotInPlace().eval()
-    fast = FastTeacher(teacher)
+    fast = FoldedTeacher(teacher)
     assert error(fast(images()), teacher(images(), mode='tensor')) < 1e-5
     assert fast._fast is not teacher
     assert not fast._fast.backbone.relu.inplace
     teacher = NETWORKS['thin_resnet']()
-    fast = FastTeacher(teacher)
+    fast = FoldedTeacher(teacher)
     fast(images())
     assert fast._fast.backbone.relu.inplace
     assert not teacher.backbone.relu.inplace
@@ -342,7 +342,7 @@ def test_compiled():
         compiled.append(graph)
         return graph.forward
 
-    fast = FastTeacher(teacher, compile=dict(backend=backend))
+    fast = FoldedTeacher(teacher, compile=dict(backend=backend))
     found = logits_and_gradient(fast, images())
     expected = logits_and_gradient(lambda x: teacher(x, mode='tensor'), images())
     assert compiled
@@ -353,30 +353,30 @@ def test_compiled():
 @pytest.mark.skipif(not hasattr(torch, 'compile'), reason='needs PyTorch 2')
 def test_mistakes_of_compilation_are_errors():
     with pytest.raises(TypeError, match='mod'):
-        FastTeacher(NETWORKS['thin_resnet'](), compile=dict(mod='reduce-overhead'))(images())
+        FoldedTeacher(NETWORKS['thin_resnet'](), compile=dict(mod='reduce-overhead'))(images())
 
 
 @pytest.mark.skipif(not hasattr(torch, 'compile'), reason='needs PyTorch 2')
 def test_warns_if_there_is_nothing_to_compile(monkeypatch):
     log = []
     monkeypatch.setattr(
-        'amkd_mm.teachers.fast_teacher.print_log', lambda text, **_: log.append(text)
+        'amkd_mm.teachers.folded_teacher.print_log', lambda text, **_: log.append(text)
     )
-    FastTeacher(NETWORKS['vit']())
+    FoldedTeacher(NETWORKS['vit']())
     assert not log
-    FastTeacher(NETWORKS['vit'](), compile=True)
+    FoldedTeacher(NETWORKS['vit'](), compile=True)
     assert 'teacher_compile' in log[0]
 
 
 def test_compiling_needs_pytorch_2(monkeypatch):
     monkeypatch.delattr(torch, 'compile', raising=False)
     with pytest.raises(ValueError, match='teacher_compile'):
-        FastTeacher(NETWORKS['thin_resnet'](), compile=True)
+        FoldedTeacher(NETWORKS['thin_resnet'](), compile=True)
 
 
 def test_empty_batch_decides_nothing():
     teacher = NETWORKS['thin_resnet']()
-    fast = FastTeacher(teacher)
+    fast = FoldedTeacher(teacher)
     fast.update(images(0))
     fast(images())
     assert fast._fast is not teacher

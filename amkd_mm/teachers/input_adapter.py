@@ -1,4 +1,4 @@
-"""TeacherInputs: what a teacher expects, made of what the student gets."""
+"""InputAdapter: what a teacher expects, made of what the student gets."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,10 @@ import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 
-from ..data_preprocessors.pixel_space import PixelSpace
+from ..data_preprocessors.normalizer import Normalizer
 
 
-class TeacherInputs(nn.Module):
+class InputAdapter(nn.Module):
     """Maps images normalised for the student to images normalised, and sized, for the teacher.
 
     Differentiable, so that an attack on the teacher moves the student's images. Its constants live
@@ -44,7 +44,7 @@ class TeacherInputs(nn.Module):
     ) -> None:
         super().__init__()
         self.wanted, self.source = teacher, source
-        given, wanted = PixelSpace(student), PixelSpace(teacher)
+        given, wanted = Normalizer(student), Normalizer(teacher)
         if given.divisor != wanted.divisor:
             raise ValueError(
                 f'the student pads its images to multiples of {given.divisor} pixels and the '
