@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from amkd_mm.visualization import Plane, PlaneRegions, agreement, draw_decision_regions
+from amkd_mm.analysis import PlaneRegions
+from amkd_mm.visualization import Plane, agreement, draw_decision_regions
 from amkd_mm.visualization.class_style import OTHER_COLOUR
 
 XS, YS = np.arange(4.0), 10 + np.arange(4.0)

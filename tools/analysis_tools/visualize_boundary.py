@@ -29,6 +29,16 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import set_random_seed
 from mmrazor.utils import register_all_modules
 
+from amkd_mm.analysis import (
+    InputPlane,
+    boundary_verdict,
+    distances,
+    embed,
+    first_of_each_class,
+    move_to_boundary,
+    plane_regions,
+    principal_components,
+)
 from amkd_mm.attacks import AttackResult, BoundaryAttack
 from amkd_mm.attacks.targets import runner_up_target
 from amkd_mm.checkpoints.files import exists, read_checkpoint
@@ -45,21 +55,13 @@ from amkd_mm.hooks import BoundarySampleHook
 from amkd_mm.teachers.folded_teacher import FoldedTeacher
 from amkd_mm.visualization import (
     EmbeddingMap,
-    InputPlane,
     Picture,
     Plane,
-    boundary_verdict,
-    distances,
     draw_boundary_panel,
     draw_decision_regions,
     draw_distances,
     draw_embedding_map,
-    embed,
-    first_of_each_class,
     html_page,
-    move_to_boundary,
-    plane_regions,
-    principal_components,
     short_name,
     to_png,
 )
