@@ -213,7 +213,7 @@ SETTINGS = {
     ),
     'amkd-negatives-target': amkd(
         {
-            'model.distiller.student_recorders.targets': dict(type='Targets'),
+            'model.distiller.student_recorders.targets': dict(type='TargetClasses'),
             f'{MAPPING}.anchor_targets': dict(recorder='targets', from_student=True, record_idx=1),
         }
     ),

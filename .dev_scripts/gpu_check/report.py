@@ -201,8 +201,8 @@ def benchmarks(section, label):
                     number(1000 * seconds / results['samples'], 3),
                     number(row['forward'], 1),
                     number(row['gradient'], 1),
-                    number(row['gap'], 4),
-                    number(row['gap90'], 4),
+                    number(row['probability_gap'], 4),
+                    number(row['probability_gap_90'], 4),
                     share(row['reached']),
                 ]
             )
@@ -212,7 +212,7 @@ def benchmarks(section, label):
         f'## b: benchmarks{label}',
         '',
         'Wall time with the GPU waited for, without loading. The floor is the same passes of the '
-        'same networks as bare calls; the gap is between two probabilities, median and 90%.',
+        'same networks as bare calls; the gap is that of two probabilities, median and 90%.',
         '',
         *table(head, of_steps),
         *table(of, of_attacks),

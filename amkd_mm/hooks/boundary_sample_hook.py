@@ -20,9 +20,9 @@ class BoundarySampleHook(SampleHook):
 
     Each step logs under ``boundary/``: ``attacked`` (how many), ``samples`` (how many of them are
     distilled on), ``share`` (these as a share of the batch), ``reached`` (share of the attacked
-    that reached their target class), ``gap`` (mean ``|p_base - p_target|`` of the teacher) and
-    ``l2`` (mean L2 norm of the perturbation, in normalised input units) of the samples, and
-    ``seconds``.
+    that reached their target class), of the samples ``probability_gap`` (mean of the teacher's
+    ``|p_base - p_target|``) and ``l2`` (mean L2 norm of the perturbation, in normalised input
+    units), and ``seconds``.
 
     Args:
         attack (dict): Config of a boundary attack in ``mmrazor.registry.TASK_UTILS``, such as

@@ -200,7 +200,7 @@ class TripletDistillLoss(nn.Module):
             positive (Tensor, optional): One positive per anchor instead of the reference samples
                 of its class, (A, D) or (A, D, 1, 1).
             anchor_targets (Tensor, optional): The classes towards which the boundary samples were
-                moved, (A,), integers: then only these are negatives. ``dict(type='Targets')``
+                moved, (A,), integers: then only these are negatives. ``dict(type='TargetClasses')``
                 records them.
             teacher_anchor (Tensor, optional): The teacher's embeddings of the boundary samples,
                 (A, D'), of any width, to measure by its distances. Not with ``positive``.
@@ -300,7 +300,7 @@ def check_shapes(
         ('anchor_targets', anchor_targets, anchor),
     ):
         if labels is not None and (labels.dim() != 1 or len(labels) != len(rows)):
-            recorder = 'Targets' if name == 'anchor_targets' else 'Labels'
+            recorder = 'TargetClasses' if name == 'anchor_targets' else 'Labels'
             raise ValueError(
                 f'{name} must be one class index per row, ({len(rows)},), not '
                 f"{tuple(labels.shape)}; record dict(type='{recorder}')"

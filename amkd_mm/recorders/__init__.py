@@ -5,7 +5,7 @@ from .classifier_recorders import (
     EmbeddingRecorder,
     LabelsRecorder,
     LogitsRecorder,
-    TargetsRecorder,
+    TargetClassesRecorder,
 )
 from .passes import record_known, record_nothing, recording
 from .sources import sources_of
@@ -17,7 +17,7 @@ __all__ = [
     'LabelsRecorder',
     'LogitsRecorder',
     'StagesRecorder',
-    'TargetsRecorder',
+    'TargetClassesRecorder',
     'record_known',
     'record_nothing',
     'recording',

@@ -1,5 +1,6 @@
 """Recorders of what every classifier has: logits, embedding, labels, targets."""
 
+import warnings
 from abc import abstractmethod
 from typing import Any
 
@@ -153,7 +154,7 @@ class LabelsRecorder(ClassifierRecorder):
 
 
 @TASK_UTILS.register_module()
-class TargetsRecorder(ClassifierRecorder):
+class TargetClassesRecorder(ClassifierRecorder):
     """Records the classes, (N,) int64, that the images were moved towards; -1 for none.
 
     Those of boundary samples; clean samples have none.
@@ -172,3 +173,16 @@ class TargetsRecorder(ClassifierRecorder):
     def known_record(self, samples: Samples) -> Tensor:
         """See :class:`ClassifierRecorder`."""
         return samples.targets
+
+
+@TASK_UTILS.register_module()
+class TargetsRecorder(TargetClassesRecorder):
+    """Deprecated name of :class:`TargetClassesRecorder`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        warnings.warn(
+            "the recorder dict(type='Targets') is now called dict(type='TargetClasses')",
+            DeprecationWarning,
+            stacklevel=2,
+        )

@@ -12,8 +12,8 @@ class BoundarySampler(Sampler):
     """Chooses base samples of a batch and moves them across the teacher's decision boundary.
 
     ``statistics`` are ``attacked`` (how many), ``reached`` (share of them that reached their target
-    class), and of the samples ``gap`` (mean ``|p_base - p_target|`` of the teacher) and ``l2``
-    (mean L2 norm of the perturbation, in normalised input units).
+    class), and of the samples ``probability_gap`` (mean of the teacher's ``|p_base - p_target|``)
+    and ``l2`` (mean L2 norm of the perturbation, in normalised input units).
 
     Args:
         attack (BoundaryAttack): What moves them.
@@ -98,7 +98,7 @@ class BoundarySampler(Sampler):
         samples.statistics.update(
             attacked=attacked.sum(),
             reached=(attacked & moved.reached).sum() / attacked.sum(),
-            gap=(base - target).abs().mean(),
+            probability_gap=(base - target).abs().mean(),
             l2=(samples.inputs - samples.origins).flatten(1).norm(dim=1).mean(),
         )
         return samples

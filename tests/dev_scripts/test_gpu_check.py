@@ -189,7 +189,8 @@ def test_each_table_has_what_was_measured(check):
         return dict(key=key, title=key, limit=9, seconds=1.0, verdict='passed', programs=[program])
 
     kinds = {'AMKD': [0.2, 0.4, 0.3], "AMKD's floor": [0.2, 0.2, 0.2], 'plain KD': [0.1] * 3}
-    attack = dict(seconds=[0.512], forward=4.25, gradient=2, gap=0.0171, gap90=0.05, reached=0.99)
+    gaps = dict(probability_gap=0.0171, probability_gap_90=0.05)
+    attack = dict(seconds=[0.512], forward=4.25, gradient=2, reached=0.99, **gaps)
     step = dict(
         step_ms=40.0,
         busy_ms=10.0,

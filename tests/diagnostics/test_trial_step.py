@@ -94,7 +94,7 @@ def test_losses_are_those_of_the_step(model, items):
 def test_boundary_samples(model, items):
     step = try_step(model, items, [HOOK])
     assert step.boundary['samples'] == 4 and step.boundary['reached'] == 1
-    assert 0 < step.boundary['gap'] <= 0.07
+    assert 0 < step.boundary['probability_gap'] <= 0.07
 
 
 def test_parameters_that_nothing_depends_on(model, items):

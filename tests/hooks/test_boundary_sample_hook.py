@@ -353,7 +353,7 @@ def test_samples_lie_on_the_boundary_of_the_teacher(kind, collate, tmp_path):
         assert target != labels[row]
         gaps.append(abs(probabilities[i, labels[row]] - probabilities[i, target]).item())
         lengths.append((ends[i] - starts[i]).square().sum().sqrt().item())
-    assert logged(runner, 'gap') == [pytest.approx(np.mean(gaps), abs=1e-3)]
+    assert logged(runner, 'probability_gap') == [pytest.approx(np.mean(gaps), abs=1e-3)]
     assert logged(runner, 'l2') == [pytest.approx(np.mean(lengths), rel=1e-3)]
     # Near the boundary, and not where they started.
     assert np.mean(gaps) < 0.1 and min(lengths) > 0
@@ -536,7 +536,7 @@ def test_unreached_are_samples_on_request(tmp_path):
     runner, (step,), _, _ = train(amkd(), options, tmp_path, dataset)
     assert step.rows == []
     assert logged(runner, 'samples') == logged(runner, 'reached') == [0]
-    assert not has_log(runner, 'gap') and not has_log(runner, 'l2')
+    assert not has_log(runner, 'probability_gap') and not has_log(runner, 'l2')
 
     options.update(keep_unreached=True)
     runner, (step,), _, _ = train(amkd(), options, tmp_path, dataset)
@@ -598,7 +598,7 @@ def test_training_goes_on_without_suitable_samples(case, collate, tmp_path):
         collate=collate,
     )
     assert step.rows == [] and len(step.images) == len(images)
-    assert logged(runner, 'samples') == [0] and not has_log(runner, 'gap')
+    assert logged(runner, 'samples') == [0] and not has_log(runner, 'probability_gap')
     assert has_log(runner, 'reached') is False
     after = model.student.state_dict()
     assert any(not torch.equal(before[key].cpu(), after[key].cpu()) for key in before)
@@ -780,7 +780,8 @@ def test_the_log_forgets_what_is_over(tmp_path):
     runner, _, _, _ = train(amkd(), options, tmp_path, epochs=2)
     scalars = runner.message_hub.log_scalars
     assert logged(runner, 'samples')[-1] == 0
-    assert not any(has_log(runner, name) for name in ('reached', 'gap', 'l2', 'seconds'))
+    names = 'reached', 'probability_gap', 'l2', 'seconds'
+    assert not any(has_log(runner, name) for name in names)
     assert 'train/distill.loss_boundary' not in scalars
     assert 'train/distill.loss_kl' in scalars
 
@@ -857,7 +858,7 @@ def test_a_step_without_samples_does_not_log_those_of_the_step_before(tmp_path):
     train(amkd(), options, tmp_path, Images(images, labels), late=Watch())
     first, second = seen
     assert first['train/boundary/samples'] > 0 and first['train/boundary/share'] > 0
-    of_samples = {'train/boundary/reached', 'train/boundary/gap', 'train/boundary/l2'}
+    of_samples = {'train/boundary/reached', 'train/boundary/probability_gap', 'train/boundary/l2'}
     of_samples.add('train/distill.loss_boundary')
     assert of_samples <= set(first)
     assert second['train/boundary/samples'] == second['train/boundary/attacked'] == 0

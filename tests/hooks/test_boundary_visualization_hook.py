@@ -440,7 +440,8 @@ def test_all_curves_reach_the_back_ends_and_end_with_their_samples(tmp_path):
     producer = dict(PRODUCER, end=0.5)
     _, backend = train(tmp_path, epochs=2, producers=[producer, schedule], enable=False)
     curves = [scalars for scalars in backend.scalars if 'loss' in scalars]
-    of_samples = {f'boundary/{name}' for name in ('attacked', 'reached', 'gap', 'l2', 'seconds')}
+    names = 'attacked', 'reached', 'probability_gap', 'l2', 'seconds'
+    of_samples = {f'boundary/{name}' for name in names}
     of_samples |= {'distill.loss_boundary'}
     always = {'boundary/samples', 'boundary/share', 'weight/loss_boundary', 'distill.loss_kl'}
     always |= {'student.loss', 'loss'}
@@ -507,7 +508,7 @@ def test_the_log_keeps_its_order(iterations, tmp_path):
             assert [k for k in first if k in second] == [k for k in second if k in first]
     for step, names in enumerate(lines):
         # No value of a step before.
-        assert ('boundary/gap' in names) == (step in iterations)
+        assert ('boundary/probability_gap' in names) == (step in iterations)
         assert ('distill.loss_boundary' in names) == (step in iterations)
         # Those of a producer stand together.
         places = [place for place, name in enumerate(names) if name.startswith('boundary/')]

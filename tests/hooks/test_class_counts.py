@@ -60,7 +60,7 @@ def test_two_classes(attack, base, target):
     assert found.is_finite and found.without_gradient == []
     assert found.boundary['samples'] == 4
     if attack == 'BoundarySearch':
-        assert found.boundary['reached'] == 1 and found.boundary['gap'] <= 0.07
+        assert found.boundary['reached'] == 1 and found.boundary['probability_gap'] <= 0.07
 
 
 @pytest.mark.parametrize('base', ['random', 'discrepancy'])

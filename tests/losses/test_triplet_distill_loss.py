@@ -396,7 +396,7 @@ def test_bad_options(options, message):
         (dict(anchor=(torch.ones(6, 5),)), TypeError, 'anchor must be a tensor .* not tuple'),
         (dict(reference=torch.ones(9)), TypeError, r'reference must be .* not \(9,\)'),
         (dict(positive=[torch.ones(6, 5)]), TypeError, 'positive must be a tensor .* not list'),
-        (dict(anchor_targets=torch.ones(5)), ValueError, r"anchor_targets .*\(5,\).*'Targets'"),
+        (dict(anchor_targets=torch.ones(5)), ValueError, r"anchor_targets .*\(5,.*'TargetClasses'"),
         (dict(teacher_anchor=torch.ones(6, 3)), ValueError, 'teacher_reference belong together'),
         (
             dict(

@@ -8,8 +8,14 @@ import torch
 from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 from mmrazor.models.task_modules.recorder import RecorderManager
+from mmrazor.registry import TASK_UTILS
 
-from amkd_mm.recorders import EmbeddingRecorder, LabelsRecorder, recording
+from amkd_mm.recorders import (
+    EmbeddingRecorder,
+    LabelsRecorder,
+    TargetClassesRecorder,
+    recording,
+)
 from amkd_mm.samplers import Samples
 
 K = 4
@@ -54,7 +60,7 @@ def test_gradients_reach_the_backbone_through_the_records(model):
 
 
 def test_targets_are_those_of_samples(model):
-    recorders = manager(model, targets='Targets')
+    recorders = manager(model, targets='TargetClasses')
     images, rows = torch.randn(2, 3, 8, 8), torch.arange(2)
     moved = Samples(images, images, rows, rows, torch.tensor([3, 3]), None, {})
     with recording(recorders):
@@ -97,3 +103,9 @@ def test_a_pass_that_fails_between_two_layers_leaves_nothing(model):
     with recorder:
         model(torch.randn(2, 3, 8, 8), mode='tensor')
     assert recorder.get_record_data().shape == (2, 64)
+
+
+def test_the_old_name_of_target_classes_still_records_them():
+    with pytest.warns(DeprecationWarning, match='TargetClasses'):
+        recorder = TASK_UTILS.build(dict(type='TargetsRecorder'))
+    assert isinstance(recorder, TargetClassesRecorder)

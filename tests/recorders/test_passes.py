@@ -90,16 +90,16 @@ def test_what_two_look_at_is_as_before_afterwards(manager):
 
 def test_known_records():
     """Logits, labels and targets are known without a pass; the embedding is not."""
-    known = {name: dict(type=name) for name in ('Logits', 'Labels', 'Targets')}
+    known = {name: dict(type=name) for name in ('Logits', 'Labels', 'TargetClasses')}
     found = samples(logits=torch.rand(2, 4))
     manager = RecorderManager(known)
     assert record_known(manager, found)
     assert {name: buffer[0] is not None for name, buffer in buffers(manager).items()} == dict(
-        Logits=True, Labels=True, Targets=True
+        Logits=True, Labels=True, TargetClasses=True
     )
     assert buffers(manager)['Logits'][0] is found.teacher_logits
     assert buffers(manager)['Labels'][0] is found.labels
-    assert buffers(manager)['Targets'][0] is found.targets
+    assert buffers(manager)['TargetClasses'][0] is found.targets
 
     for other, given in ((known, samples()), (dict(known, e=dict(type='Embedding')), found)):
         manager = RecorderManager(other)

@@ -76,7 +76,7 @@ def test_samples_and_statistics(keep_unreached):
         dict(
             attacked=6,
             reached=len(reached) / 6,
-            gap=sum(gaps) / len(gaps),
+            probability_gap=sum(gaps) / len(gaps),
             l2=sum(distances) / len(distances),
         )
     )
@@ -87,7 +87,7 @@ def test_no_suitable_row():
     batch = batch._replace(labels=(batch.teacher_logits.argmax(1) + 1) % K)
     found = BoundarySampler(BoundarySearch(), 1.0, runner_up_target)(batch, torch.Generator())
     assert len(found.inputs) == len(found.rows) == 0 and found.statistics['attacked'] == 0
-    assert all(found.statistics[name].isnan() for name in ('reached', 'gap', 'l2'))
+    assert all(found.statistics[name].isnan() for name in ('reached', 'probability_gap', 'l2'))
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_table(benchmark, tmp_path, monkeypatch, capsys):
     assert set(table) == {benchmark.PUBLISHED, benchmark.NEWTON, *ours}
     # The attack of the same arithmetic has the same results, from fewer gradients.
     published, plain = table[benchmark.PUBLISHED], table['BSSAttack, plain']
-    for figure in ('gap median', 'gap 90%', 'reached', 'L2', 'as published'):
+    for figure in ('probability gap, median', '90% of gaps below', 'reached', 'L2', 'as published'):
         assert plain[figure] == published[figure]
     assert float(plain['gradient']) <= float(published['gradient'])
     assert published['of published'] == '1.00'
@@ -87,7 +87,7 @@ def test_table(benchmark, tmp_path, monkeypatch, capsys):
     for name, row in found['attacks'].items():
         median = 1000 * statistics.median(row['seconds']) / found['samples']
         assert f'{median:.2f} (' in table[name]['ms a sample (min to max)']
-        assert f'{row["gap"]:.4f}' == table[name]['gap median']
+        assert f'{row["probability_gap"]:.4f}' == table[name]['probability gap, median']
 
     for rows, numbers in ((tables[1], [2, 4, 8, 16, 32]), (tables[2], [1, 2, 4, 8, 16])):
         assert [(row[0], int(row[1])) for row in rows[2:]] == [

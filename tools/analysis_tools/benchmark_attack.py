@@ -153,8 +153,8 @@ def quality(model, inputs, labels, targets, moved):
     gap = probabilities.gather(1, labels[:, None]) - probabilities.gather(1, targets[:, None])
     gap = gap.abs().nan_to_num(1.0).flatten()
     return dict(
-        gap=gap.median().item(),
-        gap90=gap.quantile(0.9).item(),
+        probability_gap=gap.median().item(),
+        probability_gap_90=gap.quantile(0.9).item(),
         reached=(logits.argmax(1) == targets).float().mean().item(),
         l2=(moved - inputs).flatten(1).norm(dim=1).nanmean().item(),
         broken=int((~torch.isfinite(moved)).flatten(1).any(1).sum()),
@@ -193,7 +193,8 @@ def markdown(table, number):
     """The table as text."""
     lines = [
         '| attack | ms a sample (min to max) | of published | forward | gradient '
-        '| gap median | gap 90% | reached | L2 | as published | not finite |',
+        '| probability gap, median | 90% of gaps below | reached | L2 | as published '
+        '| not finite |',
         '| --- ' + '| ---: ' * 10 + '|',
     ]
     published = statistics.median(table[PUBLISHED]['seconds'])
@@ -203,8 +204,8 @@ def markdown(table, number):
         lines.append(
             f'| {name} | {times[0]:.2f} ({times[1]:.2f} to {times[2]:.2f}) '
             f'| {median / published:.2f} | {row["forward"]:.1f} | {row["gradient"]:.1f} '
-            f'| {row["gap"]:.4f} | {row["gap90"]:.4f} | {row["reached"]:.1%} '
-            f'| {row["l2"]:.2f} | {row["same"]:.1%} | {row["broken"]} |'
+            f'| {row["probability_gap"]:.4f} | {row["probability_gap_90"]:.4f} '
+            f'| {row["reached"]:.1%} | {row["l2"]:.2f} | {row["same"]:.1%} | {row["broken"]} |'
         )
     return '\n'.join(lines)
 

@@ -460,7 +460,7 @@ def report_boundary(report, found, algorithm, images, right):
         text = 'none made: no loss reads them by `record_idx`'
     elif found['samples']:
         text = f'{found["samples"]:.0f} of {found["attacked"]:.0f} attacked; '
-        text += f'gap {found["gap"]:.3g}, L2 {found["l2"]:.3g}'
+        text += f'gap {found["probability_gap"]:.3g}, L2 {found["l2"]:.3g}'
     else:
         text = f'none of {found["attacked"]:.0f} attacked'
         with evaluation_mode(algorithm.teacher):
