@@ -188,7 +188,7 @@ def test_each_table_has_what_was_measured(check):
         program = dict(name=name, status='passed', code=0, seconds=1.0, end='', results=results)
         return dict(key=key, title=key, limit=9, seconds=1.0, verdict='passed', programs=[program])
 
-    kinds = {'AMKD': [0.2, 0.4, 0.3], "AMKD's floor": [0.2, 0.2, 0.2], 'plain KD': [0.1] * 3}
+    kinds = {'AMKD': [0.2, 0.4, 0.3], 'passes of AMKD alone': [0.2, 0.2, 0.2], 'KD': [0.1] * 3}
     gaps = dict(probability_gap=0.0171, probability_gap_90=0.05)
     attack = dict(seconds=[0.512], forward=4.25, gradient=2, reached=0.99, **gaps)
     step = dict(
@@ -222,7 +222,7 @@ def test_each_table_has_what_was_measured(check):
         '| suites | 7 | 1 | 0 | 1 s |',
         '- failed: `t::x`: oops',
         '| amkd | AMKD | 300.0 | 200.0 | 1.50 | 200 | 2 |',
-        "| bss | BSS's floor | 200.0 | 200.0 | 1.00 | 300 | – |",
+        '| bss | passes of BSS alone | 200.0 | 200.0 | 1.00 | 300 | – |',
         '| 32 px | BoundarySearch | 1.000 | 4.2 | 2.0 | 0.0171 | 0.0500 | 99% |',
         '| amkd, 32 px | 40.0 | 10.0 | 75% | 1,234 | 1,300 | 7 | 21.5 | 900 | 58.0 | 6,400 | – |',
         'attacks/boundary_search.py:99 (8)',

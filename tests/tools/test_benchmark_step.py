@@ -1,4 +1,4 @@
-"""The step benchmark: what it counts as the floor, as a part, and as memory."""
+"""The step benchmark: what it counts as the passes alone, as a part, and as memory."""
 
 import json
 import statistics
@@ -51,7 +51,7 @@ def count_calls(network, rows):
     )
 
 
-def test_floor_makes_the_calls_of_the_step(bench, batch, monkeypatch):
+def test_passes_alone_make_the_calls_of_the_step(bench, batch, monkeypatch):
     """The same rows through the same networks, with the same gradients, in the same order."""
     model = bench.model
     differentiated = []
@@ -64,7 +64,7 @@ def test_floor_makes_the_calls_of_the_step(bench, batch, monkeypatch):
     monkeypatch.setattr(torch.autograd, 'grad', counted)
     bench.amkd(batch)
     found = {}
-    for name in ('amkd', 'floor'):
+    for name in ('amkd', 'alone'):
         rows = dict(teacher=[], student=[])
         handles = [count_calls(getattr(model, key), rows[key]) for key in rows]
         if name == 'amkd':
@@ -76,11 +76,11 @@ def test_floor_makes_the_calls_of_the_step(bench, batch, monkeypatch):
             passes = bench.passes_of(batch)
             handles = [count_calls(getattr(model, key), rows[key]) for key in rows]
             differentiated.clear()
-            bench.floor(passes)
+            bench.passes_alone(passes)
         for handle in handles:
             handle.remove()
         found[name] = rows, list(differentiated)
-    assert found['floor'] == found['amkd']
+    assert found['alone'] == found['amkd']
     assert found['amkd'][1]
 
 
@@ -155,8 +155,8 @@ def test_tables(benchmark, tmp_path, monkeypatch, capsys):
         for part in text[text.index('| step') :].split('\n\n')
     ]
     steps, parts, memory = tables
-    assert list(steps) == [benchmark.AMKD, benchmark.FLOOR, benchmark.KD, benchmark.STUDENT]
-    assert float(steps[benchmark.FLOOR][1]) == 1
+    assert list(steps) == [benchmark.AMKD, benchmark.PASSES, benchmark.KD, benchmark.STUDENT]
+    assert float(steps[benchmark.PASSES][1]) == 1
     assert float(steps[benchmark.STUDENT][1]) < 1
     assert statistics.fsum(float(row[1]) for row in parts.values()) == pytest.approx(1, abs=0.1)
     assert float(memory[benchmark.AMKD][1]) >= 1

@@ -2,8 +2,9 @@
 
 ``python tools/analysis_tools/benchmark_attack.py CONFIG CHECKPOINT`` attacks validation images that
 the classifier gets right and prints a Markdown table. CONFIG is that of the teacher alone. As in
-training, the registered attacks ask a ``FoldedTeacher``; those marked "plain" and the references
-ask the classifier as it is. ``--curves`` also prints how time grows with samples and with steps.
+training, the registered attacks ask a ``FoldedTeacher``; those marked "teacher as it is" and
+the published loop ask the classifier itself. ``--curves`` also prints how time grows with samples
+and with steps.
 """
 
 import argparse
@@ -99,7 +100,7 @@ def attacks(classifier, fast):
     found = {PUBLISHED: (published_bss, classifier), NEWTON: (newton, classifier)}
     for name in attack_names():
         attack = registered(build_attack(dict(type=name)))
-        found[f'{name}, plain'] = attack, classifier
+        found[f'{name}, teacher as it is'] = attack, classifier
         found[name] = attack, fast
     return found
 
@@ -192,7 +193,7 @@ def measure(classifier, fast, inputs, labels, targets, bounds, batch_size, repea
 def markdown(table, number):
     """The table as text."""
     lines = [
-        '| attack | ms a sample (min to max) | of published | forward | gradient '
+        '| attack | ms a sample (min to max) | relative to published | forward | gradient '
         '| probability gap, median | 90% of gaps below | reached | L2 | as published '
         '| not finite |',
         '| --- ' + '| ---: ' * 10 + '|',

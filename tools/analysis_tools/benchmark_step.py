@@ -1,4 +1,4 @@
-"""Time and memory of an AMKD step, beside plain KD, the student alone and bare PyTorch calls.
+"""Time and memory of an AMKD step, beside KD, the student alone and bare PyTorch calls.
 
 ``python tools/analysis_tools/benchmark_step.py CONFIG`` does a few steps of a distillation with
 boundary samples, at a learning rate of 0, and prints Markdown tables. Give it a student that knows
@@ -41,7 +41,7 @@ from amkd_mm.hooks import BoundarySampleHook
 from amkd_mm.samplers import Samples
 
 MEBIBYTE = 2**20
-AMKD, FLOOR, KD, STUDENT = 'AMKD', "AMKD's floor", 'plain KD', 'student alone'
+AMKD, PASSES, KD, STUDENT = 'AMKD', 'passes of AMKD alone', 'KD', 'student alone'
 
 
 def now():
@@ -174,7 +174,7 @@ class Bench:
             model(**model.data_preprocessor(batch, True), mode='loss')
         return found._replace(samples=self.hook.samples)
 
-    def floor(self, passes):
+    def passes_alone(self, passes):
         """The same forward and backward passes of the same networks, as bare calls."""
         teacher = self.model.folded_teacher
         (clean, _), *others = passes.teacher
@@ -281,7 +281,7 @@ def measure(bench, steps, warmup):
         clock(AMKD, bench.amkd, batch)
         # The same base samples, attacked once more to list the passes.
         passes = bench.passes_of(batch)
-        clock(FLOOR, bench.floor, passes)
+        clock(PASSES, bench.passes_alone, passes)
         clock(KD, bench.kd, batch)
         clock(STUDENT, bench.student, batch)
         split = {'data': loading, **bench.split(batch)}
@@ -309,15 +309,15 @@ def report(kinds, parts, peaks):
     totals = [sum(values) for values in zip(*parts.values(), strict=True)]
     return '\n'.join(
         [
-            '| step, without loading data | ms (min to max) | of the floor |',
+            '| step, without loading data | ms (min to max) | relative to the passes |',
             '| --- | ---: | ---: |',
-            *rows_of(kinds, kinds[FLOOR]),
+            *rows_of(kinds, kinds[PASSES]),
             '',
             '| part of an AMKD step | ms (min to max) | share |',
             '| --- | ---: | ---: |',
             *rows_of(parts, totals),
             '',
-            '| step | peak memory (MiB) | of plain KD |',
+            '| step | peak memory (MiB) | relative to KD |',
             '| --- | ---: | ---: |',
             *(
                 f'| {name} | {peak / MEBIBYTE:.0f} | {peak / peaks[KD]:.2f} |'
@@ -353,7 +353,7 @@ def main():
         peaks = {
             KD: bench.peak_bytes(bench.kd, batch),
             AMKD: bench.peak_bytes(bench.amkd, batch),
-            FLOOR: bench.peak_bytes(bench.floor, passes),
+            PASSES: bench.peak_bytes(bench.passes_alone, passes),
         }
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
     print(
