@@ -47,7 +47,7 @@ class AMKD(CheckedSingleTeacherDistill):
     ``loss_forward_mappings``, and every config of ``SingleTeacherDistill`` is valid here. The
     task loss of boundary samples is dropped. Without any in a step, the losses that read their
     records are skipped, and only those. Where several hooks make samples, those of the second have
-    ``record_idx=2``, and so on, in the order of ``custom_hooks``. The teacher does not look at
+    ``record_idx=2``, and so on, in the order of the hooks. The teacher does not look at
     samples again where the distiller records no more than its logits and the sampler knows them.
 
     A module that runs n times in a forward call, such as the ReLU of MMPretrain's ResNet blocks,

@@ -53,7 +53,7 @@ class FoldedTeacher:
         """Names of the teacher's children that are copied."""
         if compile is not False and not self.parts:
             self._warn('there is no batch norm to fold, and `teacher_compile` has no effect')
-        self._fast = teacher
+        self._folded = teacher
         # What the copy was made from
         self._tensors, self._state = [], None
 
@@ -69,7 +69,7 @@ class FoldedTeacher:
         """
         if self._state is None:
             self.update(inputs)
-        return to_logits(self._fast(inputs, data_samples, mode='tensor'))
+        return to_logits(self._folded(inputs, data_samples, mode='tensor'))
 
     def update(self, inputs: Tensor) -> None:
         """Make the copy anew if the teacher has changed: weights, statistics, device or modules.
@@ -85,23 +85,23 @@ class FoldedTeacher:
         if state != self._state:
             # The tensors are kept, so that no new one gets the address of an old one.
             self._tensors, self._state = tensors, state
-            self._fast = self._make(inputs[:2].detach())
+            self._folded = self._make(inputs[:2].detach())
 
     def parameters(self) -> list[nn.Parameter]:
         """Those of what computes the logits; no optimiser should have them."""
-        return list(self._fast.parameters())
+        return list(self._folded.parameters())
 
     def _make(self, images: Tensor) -> nn.Module:
         """The fastest copy that does on the images what the teacher does, or the teacher."""
         layouts = [torch.channels_last] if channels_last_pays(images.device) else []
         for layout, inplace in product((*layouts, torch.contiguous_format), (True, False)):
             try:
-                fast = self._fold(layout, inplace)
-                self._compare(fast, images)
+                folded = self._fold(layout, inplace)
+                self._compare(folded, images)
             except Exception as refusal:  # The teacher's own code may do anything with a copy.
                 problem = f'{type(refusal).__name__}: {refusal}'
             else:
-                return self._compiled(fast)
+                return self._compiled(folded)
         self._warn(f'its batch norm cannot be folded ({problem})')
         return self.teacher
 
@@ -112,8 +112,8 @@ class FoldedTeacher:
 
     def _fold(self, layout: torch.memory_format, inplace: bool) -> nn.Module:
         """A shallow copy of the teacher with folded copies of the parts."""
-        fast = copy(self.teacher)
-        fast._modules = dict(self.teacher._modules)
+        folded = copy(self.teacher)
+        folded._modules = dict(self.teacher._modules)
         for name in self.parts:
             part = fuse_conv_bn(deepcopy(self.teacher._modules[name])).requires_grad_(False)
             for module in part.modules():
@@ -125,10 +125,10 @@ class FoldedTeacher:
                 part.register_forward_pre_hook(to_channels_last)
                 # What comes after may need views that only the usual layout allows.
                 part.register_forward_hook(to_contiguous)
-            fast._modules[name] = part
-        return fast
+            folded._modules[name] = part
+        return folded
 
-    def _compare(self, fast: nn.Module, images: Tensor) -> None:
+    def _compare(self, folded: nn.Module, images: Tensor) -> None:
         """Raise ``ValueError`` unless the copy has the teacher's logits and gradients."""
         # Rounding to half precision or TF32 would hide whether the copy is the same function.
         exact = nullcontext()
@@ -136,7 +136,9 @@ class FoldedTeacher:
             exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
         with torch.autocast(images.device.type, enabled=False), exact:
             # The teacher last, on what the copy may have left of the images.
-            found, expected = (logits_and_gradient(model, images) for model in (fast, self.teacher))
+            found, expected = (
+                logits_and_gradient(model, images) for model in (folded, self.teacher)
+            )
         for what, tolerance, value, goal in zip(
             ('logits', 'gradient'), (TOLERANCE, GRADIENT_TOLERANCE), found, expected, strict=True
         ):
@@ -145,13 +147,13 @@ class FoldedTeacher:
             if not error <= tolerance * largest:
                 raise ValueError(f'its {what} would be off by {error:.2g} of {largest:.2g}')
 
-    def _compiled(self, fast: nn.Module) -> nn.Module:
+    def _compiled(self, folded: nn.Module) -> nn.Module:
         """Compile the parts, not the whole: recorders on the others must go on recording."""
         if self.compile_options is not False:
             for name in self.parts:
-                part = fast._modules[name]
-                fast._modules[name] = torch.compile(part, **self.compile_options)
-        return fast
+                part = folded._modules[name]
+                folded._modules[name] = torch.compile(part, **self.compile_options)
+        return folded
 
 
 def is_foldable(part: nn.Module) -> bool:

@@ -107,7 +107,7 @@ def test_equals_the_teacher_in_bfloat16(name):
     with torch.autocast('cpu', torch.bfloat16):
         slow = logits_and_gradient(lambda x: teacher(x, mode='tensor'), inputs)
         found = logits_and_gradient(fast, inputs)
-    assert (fast._fast is teacher) == (name == 'vit')  # Compared in full precision
+    assert (fast._folded is teacher) == (name == 'vit')  # Compared in full precision
     assert found[0].dtype == slow[0].dtype
     for index in (0, 1):
         assert error(slow[index], exact[index]) > 0
@@ -158,10 +158,10 @@ def test_folds_batch_norm(name):
     fast = FoldedTeacher(teacher)
     fast(images())
     count = lambda net: sum(isinstance(m, nn.BatchNorm2d) for m in net.modules())  # noqa: E731
-    before, after = count(teacher), count(fast._fast)
+    before, after = count(teacher), count(fast._folded)
     assert fast.parts == ['backbone']
     assert after < before if name == 'pre_activation' else after == 0 < before
-    assert not any(p.requires_grad for p in fast._fast.backbone.parameters())
+    assert not any(p.requires_grad for p in fast._folded.backbone.parameters())
 
 
 def test_leaves_the_teacher_alone(teacher):
@@ -180,7 +180,7 @@ def test_nothing_to_fold_is_the_teacher_itself():
     fast = FoldedTeacher(teacher)
     fast(images())
     assert fast.parts == []
-    assert fast._fast is teacher
+    assert fast._folded is teacher
 
 
 def test_shares_what_has_no_batch_norm():
@@ -232,10 +232,10 @@ def test_follows_the_teacher(change):
     assert error(after, teacher(inputs, mode='tensor')) < (1e-12 if change == 'dtype' else 1e-5)
     if change != 'dtype':
         assert error(after, before) > 1e-3
-    kept = fast._fast
+    kept = fast._folded
     assert kept is not teacher
     fast.update(inputs)
-    assert fast._fast is kept
+    assert fast._folded is kept
 
 
 def test_inference_mode_decides_nothing():
@@ -244,7 +244,7 @@ def test_inference_mode_decides_nothing():
     with torch.inference_mode():
         torch.testing.assert_close(fast(images()), teacher(images(), mode='tensor'))
     fast(images())
-    assert fast._fast is not teacher
+    assert fast._folded is not teacher
 
 
 class Unfoldable(nn.Module):
@@ -282,7 +282,7 @@ def test_refuses_what_it_does_not_understand(backbone, reason, monkeypatch):
     )
     fast = FoldedTeacher(teacher)
     torch.testing.assert_close(fast(images()), teacher(images(), mode='tensor'))
-    assert fast._fast is teacher
+    assert fast._folded is teacher
     fast(images())
     (text,) = log
     assert reason in text
@@ -304,7 +304,7 @@ def test_views_are_folded_in_the_usual_layout():
     teacher.backbone = Views().eval()
     fast = FoldedTeacher(teacher)
     assert error(fast(images()), teacher(images(), mode='tensor')) < 1e-5
-    assert fast._fast is not teacher
+    assert fast._folded is not teacher
 
 
 class NotInPlace(nn.Module):
@@ -324,12 +324,12 @@ def test_activations_in_place_only_where_it_makes_no_difference():
     teacher.backbone = NotInPlace().eval()
     fast = FoldedTeacher(teacher)
     assert error(fast(images()), teacher(images(), mode='tensor')) < 1e-5
-    assert fast._fast is not teacher
-    assert not fast._fast.backbone.relu.inplace
+    assert fast._folded is not teacher
+    assert not fast._folded.backbone.relu.inplace
     teacher = NETWORKS['thin_resnet']()
     fast = FoldedTeacher(teacher)
     fast(images())
-    assert fast._fast.backbone.relu.inplace
+    assert fast._folded.backbone.relu.inplace
     assert not teacher.backbone.relu.inplace
 
 
@@ -379,4 +379,4 @@ def test_empty_batch_decides_nothing():
     fast = FoldedTeacher(teacher)
     fast.update(images(0))
     fast(images())
-    assert fast._fast is not teacher
+    assert fast._folded is not teacher

@@ -140,7 +140,7 @@ def test_the_teacher_gets_the_images_it_was_trained_on(
     torch.testing.assert_close(
         model.folded_teacher(inputs), saw(model, pixels()), rtol=1e-3, atol=1e-3
     )
-    assert model.folded_teacher._fast is not model.teacher
+    assert model.folded_teacher._folded is not model.teacher
     assert model.state_dict().keys() == amkd().state_dict().keys()
 
 
