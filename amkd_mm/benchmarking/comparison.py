@@ -35,7 +35,7 @@ def paired_gain(values: dict[int, float], baseline: dict[int, float]) -> dict | 
     # Of equal differences, too, whose `scipy.stats.ttest_rel` is not a number.
     half = std and stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * std / n**0.5
     limits = (None, None) if half is None else (float(mean - half), float(mean + half))
-    return dict(mean=mean, low=limits[0], high=limits[1], n=n)
+    return dict(mean=mean, n=n, low=limits[0], high=limits[1])
 
 
 def is_alone(setting: Setting) -> bool:
