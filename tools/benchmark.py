@@ -288,23 +288,15 @@ def parse_args():
     parser.add_argument('configs', nargs='+', metavar='CONFIG', help='file, or `package::path`')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], metavar='N')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/benchmark'))
-    parser.add_argument(
-        '--jobs',
-        type=int,
-        default=1,
-        help='runs at a time (default: 1); what they share makes them slower',
-    )
+    jobs = 'runs at a time (default: 1); what they share makes them slower'
+    parser.add_argument('--jobs', type=int, default=1, help=jobs)
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
     parser.add_argument('--nproc', type=int, help='processes, or GPUs, of a run with a launcher')
     parser.add_argument('--gpus-per-node', type=int, help='for slurm (default: 8 or all of a run)')
     parser.add_argument('--partition', help='for slurm')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        default=[],
-        metavar='KEY=VALUE',
-        help='as of tools/train.py, for all given configs, not for what they start from',
-    )
+    options = dict(nargs='+', default=[], metavar='KEY=VALUE')
+    options['help'] = 'as of tools/train.py, for all given configs, not for what they start from'
+    parser.add_argument('--cfg-options', **options)
     args = parser.parse_args()
     if args.launcher == 'none':
         args.nproc = 1

@@ -11,12 +11,10 @@ from .records import Run
 # Seconds between looks at the logs, between lines while nothing happens, and back from now of which
 # the speed counts.
 LOOK, REPORT, WINDOW = 2, 600, 3600
-# Bars count thousandths of a run: integers, because a new sum of a run's parts forgets the speed.
-WHOLE = 1000
 
 
 class Progress(progress.Progress):
-    """Bars on a terminal, of all runs and of each that runs, with the time that is left.
+    """Bars on a terminal, of all runs and of each that is trained, with the time that is left.
 
     Elsewhere there is a line when a run begins, and every ten minutes.
 
@@ -40,27 +38,18 @@ class Progress(progress.Progress):
             speed_estimate_period=WINDOW,
             **kwargs,
         )
-        self.total, self.done, self.trained = total, 0, 0
-        self.all = self.bar('all', total=None)
-        # Of the running jobs; and how far each was when it was first seen: it may be resumed.
-        self.bars, self.first = {}, {}
+        self.total, self.done = total, 0
+        self.all, self.bars = self.add_task('all', total=total, position=''), {}
         self.titles, self.looked, self.printed = None, 0, 0
-
-    def bar(self, title: str, **kwargs) -> progress.Task:
-        """A new bar."""
-        self.add_task(title, position='', **kwargs)
-        return self.tasks[-1]
 
     def ended(self, run: Run, skipped: bool) -> None:
         """Count a run and say how it ended."""
         self.done += 1
-        first = self.first.pop(run, 0)
         if run in self.bars:
-            self.remove_task(self.bars.pop(run).id)
+            self.remove_task(self.bars.pop(run))
         if run.status == 'failed':
             result = f'FAILED, {run.error}'
         else:
-            self.trained += 0 if skipped else WHOLE - first
             result = f'{run.last:.2f}% ({"was complete" if skipped else clock(run.seconds or 0)})'
         print(f'[{self.done}/{self.total}] {run.title}: {result}', flush=True)
 
@@ -71,40 +60,30 @@ class Progress(progress.Progress):
         if not (running or waiting) or not begun and now - self.looked < LOOK:
             return
         self.titles, self.looked = titles, now
-        self.move_bars(running, waiting)
+        self.move_bars(running)
         if self.disable and (begun or now - self.printed >= REPORT):
             self.printed = now
-            print(self.line(running), flush=True)
+            print(self.line(), flush=True)
 
-    def move_bars(self, running: Sequence[Run], waiting: Sequence[Run]) -> None:
-        """Move the bars to where the runs are."""
-        completed, total = self.trained, self.trained + len(waiting) * WHOLE
+    def move_bars(self, running: Sequence[Run]) -> None:
+        """Move the bars to where the runs are; the first step, as of what is resumed, is free."""
+        completed = self.done
         for run in running:
-            reached = run.reached()
-            share = int(WHOLE * reached / run.setting.length)
+            reached, length = run.reached(), run.setting.length
             if run not in self.bars:
-                self.first[run] = share
-                self.bars[run] = self.bar(run.title, total=None)
-            position = f'{run.setting.unit} {reached:.3g} of {run.setting.length}'
-            self.move(self.bars[run], share, WHOLE, position)
-            completed += share - self.first[run]
-            total += WHOLE - self.first[run]
-        # What failed or was complete before does not count: it says nothing of the time.
-        self.move(self.all, completed, total, f'{self.done} of {self.total}')
+                self.bars[run] = self.add_task(run.title, total=length, position='')
+            position = f'{run.setting.unit} {reached:.3g} of {length}'
+            self.update(self.bars[run], completed=reached, position=position)
+            completed += reached / length
+        self.update(self.all, completed=completed, position=f'{self.done} of {self.total}')
 
-    def move(self, bar: progress.Task, completed: int, total: int, position: str) -> None:
-        """Move a bar, which measures its speed from its first step on: so it makes one at once."""
-        if total != bar.total:
-            self.update(bar.id, completed=completed - 1)
-        self.update(bar.id, total=total, completed=completed, position=position)
-
-    def line(self, running: Sequence[Run]) -> str:
+    def line(self) -> str:
         """The bars as text."""
-        left = self.all.time_remaining
-        places = [f'{run.title} ({self.bars[run].fields["position"]})' for run in running]
+        whole, *running = self.tasks
+        left = 'unknown' if whole.time_remaining is None else clock(whole.time_remaining)
+        places = [f'{task.description} ({task.fields["position"]})' for task in running]
         return (
-            f'{self.done}/{self.total} done, {clock(self.all.elapsed)} elapsed, '
-            f'{"unknown" if left is None else clock(left)} left; running: '
+            f'{self.done}/{self.total} done, {clock(whole.elapsed)} elapsed, {left} left; running: '
             f'{"; ".join(places) or "nothing, waiting for other processes"}'
         )
 
