@@ -109,7 +109,7 @@ SETTINGS = [
     setting('amkd_other_teacher', teacher='x'),
     setting('amkd_other_data', data='cifar'),
     setting('self_distillation', teacher=None),
-    setting('amkd_unknown', student=None),
+    *(setting(f'{name}_unknown', teacher=None, student=None) for name in ('kd_logits', 'amkd')),
 ]
 NET, KD, AMKD, *OTHERS = SETTINGS
 RUNS = [
@@ -134,6 +134,8 @@ def test_what_is_compared():
         amkd_other_teacher=[81, None],
         amkd_other_data=[None, None],
         self_distillation=[81, None],  # without a teacher, but with distillation
+        # Networks that could not be counted may be any.
+        kd_logits_unknown=[None, None],
         amkd_unknown=[None, None],
     )
 
