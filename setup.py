@@ -26,6 +26,10 @@ INSTALL_REQUIRES = [
     'scikit-learn',
     'matplotlib>=3.7',
     'numpy',
+    # Of the benchmark and of work folders: locks that children keep, process trees, bars.
+    'filelock>=3.30',
+    'psutil>=7.2',
+    'rich',
 ]
 
 EXTRAS_REQUIRE = {

@@ -24,24 +24,23 @@ import amkd_mm
 # isort: split
 import torch
 
-from amkd_mm.benchmarking import (
+from amkd_mm.benchmarking.comparison import summarise
+from amkd_mm.benchmarking.plots import draw_bars, draw_curves
+from amkd_mm.benchmarking.progress import Progress
+from amkd_mm.benchmarking.records import Run, Setting, checkpoint_written
+from amkd_mm.benchmarking.running import train_all
+from amkd_mm.benchmarking.settings import (
     BenchmarkError,
-    Run,
-    Setting,
-    checkpoint_written,
-    draw_bars,
-    draw_curves,
+    check_logs,
+    checkpoints_read,
+    digest,
     find_prerequisites,
     fingerprint,
+    is_written,
     load_config,
-    read_run,
     span_of,
-    summarise,
-    write_tables,
 )
-from amkd_mm.benchmarking.progress import Progress
-from amkd_mm.benchmarking.running import Job, train_all
-from amkd_mm.benchmarking.settings import check_logs, checkpoints_read, digest, is_written
+from amkd_mm.benchmarking.tables import replace, write_tables
 from amkd_mm.checkpoints.files import newest_whole
 from amkd_mm.cli.folder_lock import NAME, lock
 from amkd_mm.config.names import config_argument
@@ -59,27 +58,28 @@ def checkpoint_to_resume(folder):
         return None
 
 
-def command_of(args, job, slot):
-    """Command line and environment variables of a job in one of the parallel slots."""
-    options = ['--cfg-options', *job.options, f'randomness.seed={job.seed}']
-    checkpoint = checkpoint_to_resume(job.folder)
+def command_of(args, run, slot):
+    """Command line and environment variables of a run in one of the parallel slots."""
+    options = ['--cfg-options', *run.setting.options, f'randomness.seed={run.seed}']
+    checkpoint = checkpoint_to_resume(run.folder)
     if checkpoint is not None:
         options = ['--resume', checkpoint, *options]
-    config, folder = str(job.config), str(job.folder)
+    config, folder = str(run.setting.config), str(run.folder)
     # The scripts start `python`, which has to be this one.
     env = dict(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']]))
     if args.launcher == 'slurm':
         env.update(GPUS=str(args.nproc), GPUS_PER_NODE=str(args.gpus_per_node))
         env.update(MASTER_PORT=str(int(os.environ.get('MASTER_PORT', 29500)) + slot))
-        script = ['bash', str(TOOLS / 'slurm_train.sh')]
-        return [*script, args.partition, job.config.stem, config, folder, *options], env
+        script = ['bash', str(TOOLS / 'slurm_train.sh'), args.partition, run.setting.config.stem]
+        return [*script, config, folder, *options], env
+    options = ['--work-dir', folder, *options]
     if args.jobs > 1:
         env.update(share_of_machine(args, slot))
     if args.launcher == 'pytorch':
         env.update(PORT=str(int(os.environ.get('PORT', 29500)) + slot))
         script = ['bash', str(TOOLS / 'dist_train.sh')]
-        return [*script, config, str(args.nproc), '--work-dir', folder, *options], env
-    return [sys.executable, str(TOOLS / 'train.py'), config, '--work-dir', folder, *options], env
+        return [*script, config, str(args.nproc), *options], env
+    return [sys.executable, str(TOOLS / 'train.py'), config, *options], env
 
 
 def share_of_machine(args, slot):
@@ -98,9 +98,15 @@ def share_of_machine(args, slot):
     return env
 
 
-def train(jobs, args, ended, progress):
-    """Train jobs with the options of the command line."""
-    train_all(list(jobs), args.jobs, partial(command_of, args), ended, progress.show)
+def train(runs, args, ended=lambda run, skipped: None):
+    """Train runs with the options of the command line; ``ended`` is told of each."""
+    with Progress(len(runs)) as progress:
+
+        def tell(run, skipped):
+            progress.ended(run, skipped)
+            ended(run, skipped)
+
+        train_all(runs, args.jobs, partial(command_of, args), tell, progress.show)
 
 
 def report(work_dir, settings, runs):
@@ -126,54 +132,69 @@ def train_prerequisites(configs, args):
         cfg = load_config(config, args.cfg_options)
         check_logs(config, cfg)
         find_prerequisites(config, cfg, CONFIGS, writers)
-    progress = Progress(len(writers), args.jobs)
     # Their order is that of need, so that each round trains all it can.
     while writers:
-        jobs = {}
+        runs = {}
         for checkpoint, config in list(writers.items()):
             cfg = load_config(config)
             needed = [path for path in checkpoints_read(cfg) if not is_written(path)]
             if set(needed) & errors.keys():
                 errors[checkpoint] = f'{config.stem} could not be trained: {needed[0]} is missing'
-                del writers[checkpoint]
             elif not needed:
-                jobs[prerequisite_job(checkpoint, config, cfg, args.nproc)] = checkpoint
-                del writers[checkpoint]
-
-        def ended(job, error, skipped, jobs=jobs):
-            progress.ended(job, error, skipped)
-            if error is None and not is_written(jobs[job]):
-                error = f'it did not write {jobs[job]}'
-            if error is not None:
-                errors[jobs[job]] = f'{job.config.stem} could not be trained: {error}'
-
-        train(jobs, args, ended, progress)
+                runs[checkpoint] = prerequisite(checkpoint, config, cfg, args.nproc)
+            else:
+                continue
+            del writers[checkpoint]
+        train(list(runs.values()), args)
+        for checkpoint, run in runs.items():
+            error = run.error or (not is_written(checkpoint) and f'it did not write {checkpoint}')
+            if error:
+                errors[checkpoint] = f'{run.setting.config.stem} could not be trained: {error}'
     return errors
 
 
-def prerequisite_job(checkpoint, config, cfg, processes):
+def prerequisite(checkpoint, config, cfg, processes):
     """The training of a checkpoint, in the folder that tools/train.py would take, too."""
     folder = checkpoint.parent.resolve()
     settings = dict(config=str(config), fingerprint=fingerprint(cfg, processes))
-    note = folder / 'settings.json'
-    known = note.exists() and json.loads(note.read_text(encoding='utf-8'))
-    if checkpoint_written(folder) and (
-        not known or known['fingerprint'] != settings['fingerprint']
-    ):
+    if checkpoint_written(folder) and noted_fingerprint(folder) != settings['fingerprint']:
         raise BenchmarkError(
             f'{checkpoint} is missing, and {folder} holds an unfinished run, perhaps of other '
             'settings: finish it with tools/train.py --resume, or move it away'
         )
+    note(folder, settings)
+    setting = Setting(f'prerequisite {config.stem}', config, folder, *span_of(cfg.train_cfg))
+    return Run(setting, 0, folder)
+
+
+def note(folder, settings):
+    """Write whose runs a folder holds."""
     folder.mkdir(parents=True, exist_ok=True)
-    note.write_text(json.dumps(settings, indent=2) + '\n', encoding='utf-8')
-    return Job(f'prerequisite {config.stem}', config, folder, *span_of(cfg.train_cfg))
+    replace(folder / 'settings.json', json.dumps(settings, indent=2) + '\n')
 
 
-def settings_of(name, config, args):
-    """Length, folder and more of a config with the options."""
+def noted_fingerprint(folder):
+    """Of the settings whose runs a folder holds, None if it is new."""
+    path = folder / 'settings.json'
+    return json.loads(path.read_text(encoding='utf-8'))['fingerprint'] if path.exists() else None
+
+
+def folder_of(parent, settings):
+    """The folder of these settings: ``parent``, or one below where that has others' runs."""
+    for folder in (parent, parent / settings['fingerprint'][:8]):
+        if noted_fingerprint(folder) in (None, settings['fingerprint']):
+            note(folder, settings)
+            if folder != parent:
+                print(f'{parent} has other settings than these, which go to {folder}')
+            return folder
+    raise BenchmarkError(f'{folder} belongs to other settings; move it away')
+
+
+def setting_of(name, config, args):
+    """A config with the options, and the folder of its runs."""
     cfg = load_config(config, args.cfg_options)
     unit, length = span_of(cfg.train_cfg)
-    found = dict(
+    settings = dict(
         config=str(config),
         options=args.cfg_options,
         processes=args.nproc,
@@ -182,89 +203,64 @@ def settings_of(name, config, args):
     return Setting(
         name=name,
         config=config,
-        folder=folder_of(args.work_dir / config.stem, found),
+        folder=folder_of(args.work_dir / config.stem, settings),
         unit=unit,
         length=length,
         # MMEngine's defaults.
         val_interval=cfg.train_cfg.get('val_interval', 1 if unit == 'epoch' else 1000),
         data=digest(cfg.val_dataloader.dataset.to_dict()),
+        options=args.cfg_options,
     )
 
 
-def folder_of(parent, found):
-    """The folder of these settings: ``parent``, or one below where that has others' runs."""
-    for folder in (parent, parent / found['fingerprint'][:8]):
-        note = folder / 'settings.json'
-        if not note.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            note.write_text(json.dumps(found, indent=2) + '\n', encoding='utf-8')
-        if json.loads(note.read_text(encoding='utf-8'))['fingerprint'] == found['fingerprint']:
-            if folder != parent:
-                print(f'{parent} has other settings than these, which go to {folder}')
-            return folder
-    raise BenchmarkError(f'{folder} belongs to other settings; move it away')
-
-
-def count_networks(settings, args):
+def count_networks(settings, work_dir):
     """Fill in the sizes of the networks, all in one process, unless noted before."""
     notes = {setting.name: setting.folder / 'networks.json' for setting in settings}
-    unknown = [setting for setting in settings if not notes[setting.name].exists()]
+    unknown = [path.parent for path in notes.values() if not path.exists()]
     if unknown:
-        out = args.work_dir / 'networks.json'
-        command = [sys.executable, '-m', 'amkd_mm.benchmarking.complexity', str(out)]
-        command += [str(setting.config) for setting in unknown]
-        if args.cfg_options:
-            command += ['--cfg-options', *args.cfg_options]
         root = str(Path(amkd_mm.__file__).parents[1])
         path = os.pathsep.join(filter(None, [root, os.environ.get('PYTHONPATH')]))
-        with open(args.work_dir / 'networks.log', 'w') as log:
-            env = {**os.environ, 'PYTHONPATH': path}
-            subprocess.run(command, env=env, stdout=log, stderr=log)
-        sizes = json.loads(out.read_text()) if out.exists() else [{}] * len(unknown)
-        for setting, size in zip(unknown, sizes, strict=True):
-            if size:
-                notes[setting.name].write_text(json.dumps(size), encoding='utf-8')
-            else:
-                print(f'{setting.name}: the networks could not be counted, see {log.name}')
-        out.unlink(missing_ok=True)
+        with open(work_dir / 'networks.log', 'w') as log:
+            command = [sys.executable, '-m', 'amkd_mm.benchmarking.complexity', *map(str, unknown)]
+            subprocess.run(command, env={**os.environ, 'PYTHONPATH': path}, stdout=log, stderr=log)
     for setting in settings:
-        note = notes[setting.name]
-        setting.networks = json.loads(note.read_text()) if note.exists() else {}
+        path = notes[setting.name]
+        if path.exists():
+            setting.networks = json.loads(path.read_text(encoding='utf-8'))
+        else:
+            print(f'{setting.name}: the networks could not be counted, see {log.name}')
 
 
 def name_of(config, configs):
-    """The file's name, after as many of its folders as tell it from the others."""
-    places = {other: other.with_suffix('').parts[1:] for other in configs}
-    for length in range(1, len(places[config]) + 1):
-        name = places[config][-length:]
-        if sum(place[-length:] == name for place in places.values()) == 1:
-            return '/'.join(name)
-    # Only the suffix does.
-    return str(config)
+    """The file's name; where several have that one, after the folders that tell them apart."""
+    same = [other for other in configs if other.stem == config.stem]
+    if len(same) == 1:
+        return config.stem
+    if len({other.parent for other in same}) < len(same):
+        return str(config)  # Only the suffix tells them apart.
+    return config.with_suffix('').relative_to(os.path.commonpath(same)).as_posix()
 
 
 def plan(configs, args, errors):
     """The settings and runs of all configs; those that lack a checkpoint have failed already.
 
     Returns:
-        tuple[list[Setting], dict[tuple, Run]]: Settings, and runs by setting and seed.
+        tuple[list[Setting], list[Run]]: Settings, and runs of each setting in turn.
     """
-    settings, runs = [], {}
+    settings, runs = [], []
     for config in configs:
         name = name_of(config, configs)
         read = checkpoints_read(load_config(config, args.cfg_options))
-        error = next((errors[path] for path in read if path in errors), None)
-        if error is None:
-            setting = settings_of(name, config, args)
+        error = next((errors[path] for path in read if path in errors), '')
+        if error:
+            setting = Setting(name, config, args.work_dir / config.stem)
+        else:
+            setting = setting_of(name, config, args)
             if any(setting.folder == other.folder for other in settings):
                 continue  # The same settings in two files.
-        else:
-            setting = Setting(name, config, args.work_dir / config.stem)
         settings.append(setting)
-        status = 'waiting' if error is None else 'failed'
-        for seed in args.seeds:
-            folder = setting.folder / f'seed_{seed}'
-            runs[setting.name, seed] = Run(setting.name, seed, str(folder), status, error or '')
+        status = 'failed' if error else 'waiting'
+        runs += [Run(setting, n, setting.folder / f'seed_{n}', status, error) for n in args.seeds]
     return settings, runs
 
 
@@ -272,31 +268,18 @@ def benchmark(args):
     """Do all of it; returns the exit code."""
     errors = train_prerequisites(args.configs, args)
     settings, runs = plan(args.configs, args, errors)
-    trainable = {s.name: s for s in settings if runs[s.name, args.seeds[0]].status == 'waiting'}
-    count_networks(list(trainable.values()), args)
-
     # Seed by seed, so that there is something to compare early.
-    jobs = [
-        Job(s.name, s.config, s.folder / f'seed_{n}', s.unit, s.length, n, tuple(args.cfg_options))
-        for n in args.seeds
-        for s in trainable.values()
-    ]
-    progress = Progress(len(jobs), args.jobs)
+    waiting = [r for seed in args.seeds for r in runs if (r.seed, r.status) == (seed, 'waiting')]
+    count_networks([run.setting for run in waiting if run.seed == args.seeds[0]], args.work_dir)
 
-    def ended(job, error, skipped):
-        progress.ended(job, error, skipped)
-        key = job.name, job.seed
-        if error is None:
-            runs[key] = read_run(trainable[job.name], job.seed, job.folder)
-        else:
-            runs[key].status, runs[key].error = 'failed', error
+    def ended(run, skipped):
         if not skipped:
-            report(args.work_dir, settings, list(runs.values()))
+            report(args.work_dir, settings, runs)
 
-    train(jobs, args, ended, progress)
-    print(f'\n{report(args.work_dir, settings, list(runs.values()))}')
+    train(waiting, args, ended)
+    print(f'\n{report(args.work_dir, settings, runs)}')
     print(f'Tables, pictures and runs: {args.work_dir}')
-    return int(any(run.status == 'failed' for run in runs.values()))
+    return int(any(run.status == 'failed' for run in runs))
 
 
 def parse_args():
@@ -305,23 +288,15 @@ def parse_args():
     parser.add_argument('configs', nargs='+', metavar='CONFIG', help='file, or `package::path`')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], metavar='N')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/benchmark'))
-    parser.add_argument(
-        '--jobs',
-        type=int,
-        default=1,
-        help='runs at a time (default: 1); what they share makes them slower',
-    )
+    jobs = 'runs at a time (default: 1); what they share makes them slower'
+    parser.add_argument('--jobs', type=int, default=1, help=jobs)
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
     parser.add_argument('--nproc', type=int, help='processes, or GPUs, of a run with a launcher')
     parser.add_argument('--gpus-per-node', type=int, help='for slurm (default: 8 or all of a run)')
     parser.add_argument('--partition', help='for slurm')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        default=[],
-        metavar='KEY=VALUE',
-        help='as of tools/train.py, for all given configs, not for what they start from',
-    )
+    options = dict(nargs='+', default=[], metavar='KEY=VALUE')
+    options['help'] = 'as of tools/train.py, for all given configs, not for what they start from'
+    parser.add_argument('--cfg-options', **options)
     args = parser.parse_args()
     if args.launcher == 'none':
         args.nproc = 1

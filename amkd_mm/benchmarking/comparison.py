@@ -1,12 +1,13 @@
 """What the runs of a benchmark say together. All accuracies in percent."""
 
-import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from scipy import stats
 
 from .records import Run, Setting
+
+CONFIDENCE = 0.95
 
 
 def mean_and_std(values: Sequence[float]) -> dict | None:
@@ -17,76 +18,64 @@ def mean_and_std(values: Sequence[float]) -> dict | None:
     return dict(mean=statistics.fmean(values), std=std, n=len(values))
 
 
-def paired_gain(
-    values: dict[int, float], baseline: dict[int, float], confidence: float = 0.95
-) -> dict | None:
-    """Mean difference of values with the same seed, with its t confidence interval.
+def paired_gain(values: dict[int, float], baseline: dict[int, float]) -> dict | None:
+    """Mean difference of values with the same seed, with its 95% t confidence interval.
 
     Args:
         values (dict[int, float]): Value by seed.
         baseline (dict[int, float]): The values to compare with, by seed.
-        confidence (float): Of the interval. Defaults to 0.95.
 
     Returns:
         dict, optional: ``mean``, ``low``, ``high`` and ``n``. Both limits are None for one pair.
     """
-    differences = [values[seed] - baseline[seed] for seed in sorted(values.keys() & baseline)]
-    if not differences:
+    gain = mean_and_std([values[seed] - baseline[seed] for seed in values.keys() & baseline])
+    if gain is None:
         return None
-    gain = dict(mean_and_std(differences), low=None, high=None)
-    if gain.pop('std') is not None:
-        n = len(differences)
-        half = stats.t.ppf((1 + confidence) / 2, n - 1)
-        half *= statistics.stdev(differences) / math.sqrt(n)
-        gain.update(low=gain['mean'] - half, high=gain['mean'] + half)
-    return gain
+    mean, std, n = gain.values()
+    # Of equal differences, too, whose `scipy.stats.ttest_rel` is not a number.
+    half = std and stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * std / n**0.5
+    limits = (None, None) if half is None else (float(mean - half), float(mean + half))
+    return dict(mean=mean, n=n, low=limits[0], high=limits[1])
 
 
-def same(first: Setting, second: Setting, *networks: str) -> bool:
-    """Whether two configs have these networks, which must be known, and their data in common."""
-    return first.data == second.data and all(
-        first.identity(network) is not None and first.identity(network) == second.identity(network)
-        for network in networks
-    )
+def is_alone(setting: Setting) -> bool:
+    """Whether a config trains its network without distillation."""
+    return bool(setting.networks.get('alone'))
 
 
-def find_alone(setting: Setting, settings: Sequence[Setting]) -> Setting | None:
-    """The config that trains the student of another without a teacher."""
-    if setting.networks.get('alone'):
+def is_kd(setting: Setting) -> bool:
+    """Whether a config distils by KD."""
+    return setting.config.stem.startswith('kd_logits')
+
+
+def baseline_of(
+    setting: Setting, settings: Sequence[Setting], accepted: Callable, *networks: str
+) -> Setting | None:
+    """The accepted config with the same data and networks, none for one that is accepted itself.
+
+    Networks of unknown size are not the same.
+    """
+
+    def shared(other):
+        return [other.data, *map(other.identity, networks)]
+
+    if accepted(setting) or None in shared(setting):
         return None
-    alone = (other for other in settings if other.networks.get('alone'))
-    return next((other for other in alone if same(setting, other, 'student')), None)
-
-
-def find_kd(setting: Setting, settings: Sequence[Setting]) -> Setting | None:
-    """The config that distils the same pair by KD, none for KD itself."""
-    if setting.config.stem.startswith('kd_logits'):
-        return None
-    return next(
-        (
-            other
-            for other in settings
-            if other.config.stem.startswith('kd_logits')
-            and same(setting, other, 'student', 'teacher')
-        ),
-        None,
-    )
+    found = (other for other in settings if accepted(other) and shared(other) == shared(setting))
+    return next(found, None)
 
 
 def summarise(settings: Sequence[Setting], runs: Sequence[Run]) -> list[dict]:
     """One row for each config, of its complete runs."""
     complete = {
-        s.name: [r for r in runs if r.setting == s.name and r.status == 'complete']
-        for s in settings
+        s.name: [r for r in runs if r.setting is s and r.status == 'complete'] for s in settings
     }
-
-    def by_seed(setting):
-        return {run.seed: run.last for run in complete[setting.name]}
-
+    lasts = {name: {run.seed: run.last for run in done} for name, done in complete.items()}
     rows = []
     for setting in settings:
-        done = complete[setting.name]
-        alone, kd = find_alone(setting, settings), find_kd(setting, settings)
+        done, last = complete[setting.name], lasts[setting.name]
+        alone = baseline_of(setting, settings, is_alone, 'student')
+        kd = baseline_of(setting, settings, is_kd, 'student', 'teacher')
         epochs = [seconds for run in done for seconds in run.epoch_seconds]
         memory = [run.peak_memory_mib for run in done if run.peak_memory_mib is not None]
         rows.append(
@@ -94,13 +83,13 @@ def summarise(settings: Sequence[Setting], runs: Sequence[Run]) -> list[dict]:
                 config=setting.name,
                 path=str(setting.config),
                 folder=str(setting.folder),
-                seeds=[run.seed for run in done],
-                wanted=sum(run.setting == setting.name for run in runs),
-                last=mean_and_std([run.last for run in done]),
+                seeds=list(last),
+                wanted=sum(run.setting is setting for run in runs),
+                last=mean_and_std(list(last.values())),
                 best=mean_and_std([run.best for run in done]),
                 teacher=mean_and_std([run.teacher for run in done if run.teacher is not None]),
-                alone=alone and mean_and_std(list(by_seed(alone).values())),
-                gain_over_kd=kd and paired_gain(by_seed(setting), by_seed(kd)),
+                alone=alone and mean_and_std(list(lasts[alone.name].values())),
+                gain_over_kd=kd and paired_gain(last, lasts[kd.name]),
                 epoch_seconds=statistics.median(epochs) if epochs else None,
                 peak_memory_mib=max(memory, default=None),
                 memory_kind=next((run.memory_kind for run in done if run.memory_kind), ''),

@@ -1,11 +1,11 @@
-"""Size of the networks of configs: ``python -m amkd_mm.benchmarking.complexity OUT CONFIG...``.
+"""Size of the networks of settings: ``python -m amkd_mm.benchmarking.complexity FOLDER...``.
 
 A process of its own, so that what building them prints, keeps or breaks stays apart.
 """
 
-import argparse
 import hashlib
 import json
+import sys
 import traceback
 from pathlib import Path
 
@@ -15,11 +15,13 @@ import amkd_mm  # noqa: F401
 # isort: split
 import torch
 from mmengine.analysis import get_model_complexity_info
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmrazor.utils import register_all_modules
 from torch import nn
 
+from amkd_mm.benchmarking.settings import load_config
+from amkd_mm.benchmarking.tables import replace
 from amkd_mm.config.model_settings import model_settings
 
 MILLION = 1e6
@@ -84,24 +86,16 @@ def combined(sizes: list[dict]) -> dict | None:
 
 
 def main() -> None:
-    """Write a JSON list to OUT, with an empty object for each config that cannot be built."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('out', type=Path)
-    parser.add_argument('configs', nargs='+')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-    args = parser.parse_args()
+    """Write ``networks.json`` beside each ``settings.json`` whose networks can be built."""
     register_all_modules(False)
-    sizes = []
-    for path in args.configs:
-        print(path)
+    for folder in map(Path, sys.argv[1:]):
+        print(folder)
         try:
-            cfg = Config.fromfile(path)
-            cfg.merge_from_dict(args.cfg_options or {})
-            sizes.append(networks_of(cfg))
+            noted = json.loads((folder / 'settings.json').read_text(encoding='utf-8'))
+            cfg = load_config(noted['config'], noted['options'], import_custom_modules=True)
+            replace(folder / 'networks.json', json.dumps(networks_of(cfg)))
         except Exception:
             traceback.print_exc()
-            sizes.append({})
-    args.out.write_text(json.dumps(sizes), encoding='utf-8')
 
 
 if __name__ == '__main__':

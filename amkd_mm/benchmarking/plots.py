@@ -1,9 +1,9 @@
 """Pictures of a benchmark."""
 
-import statistics
 from collections.abc import Sequence
 from os.path import commonprefix
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -22,24 +22,31 @@ def panels_of(settings: Sequence[Setting], runs: Sequence[Run]) -> list[list]:
     """
     panels = {}
     for setting in settings:
-        done = [run for run in runs if run.setting == setting.name and run.status == 'complete']
+        done = [run for run in runs if run.setting is setting and run.status == 'complete']
         if done:
             key = setting.identity('student'), setting.data, setting.unit
             panels.setdefault(key, []).append((setting, done))
     return list(panels.values())
 
 
-def short_names(names: Sequence[str]) -> tuple[list[str], str]:
-    """Names without the words that all end with, and these words."""
-    words = [name.split('_') for name in names]
-    shared = len(commonprefix([line[::-1] for line in words])) if len(names) > 1 else 0
-    shared = min(shared, *(len(line) - 1 for line in words), len(words[0]) - 1)
-    if not shared:
-        return list(names), ''
-    return ['_'.join(line[:-shared]) for line in words], '_'.join(words[0][-shared:])
+def short_names(panel: Sequence[tuple]) -> tuple[list[str], str]:
+    """Names of a panel's configs without the words that all end with, and these words."""
+    words = [setting.name.split('_') for setting, _ in panel]
+    shared = len(commonprefix([line[::-1] for line in words])) if len(words) > 1 else 0
+    # A word is left of each.
+    shared = min(shared, *(len(line) - 1 for line in words))
+    ends = [len(line) - shared for line in words]
+    names = ['_'.join(line[:end]) for line, end in zip(words, ends, strict=True)]
+    return names, '_'.join(words[0][ends[0] :])
 
 
-def teacher_of(panel: list[tuple]) -> float | None:
+def spread(values: Sequence[Sequence[float]]) -> tuple[np.ndarray, np.ndarray]:
+    """Means and sample standard deviations over the first axis; 0 of a single value."""
+    values = np.asarray(values)
+    return values.mean(0), values.std(0, ddof=min(len(values) - 1, 1))
+
+
+def teacher_of(panel: Sequence[tuple]) -> float | None:
     """Accuracy of the teacher, if all configs that have one have the same."""
     found = {round(run.teacher, 2) for _, runs in panel for run in runs if run.teacher is not None}
     return found.pop() if len(found) == 1 else None
@@ -74,29 +81,27 @@ def draw_bars(settings: Sequence[Setting], runs: Sequence[Run]) -> Figure:
     return figure
 
 
-def bars_of_panel(axes, panel: list[tuple]) -> None:
+def bars_of_panel(axes, panel: Sequence[tuple]) -> None:
     """Draw the bars of one student."""
-    names, title = short_names([setting.name for setting, _ in panel])
-    seen = []
+    names, title = short_names(panel)
+    teacher = teacher_of(panel)
+    seen = [] if teacher is None else [teacher]
+    best = dict(facecolor='none', hatch='///', alpha=0.6)
     for index, (_, runs) in enumerate(panel):
         colour = COLOURS[index % len(COLOURS)]
-        for shift, values, style in (
-            (-0.19, [run.last for run in runs], dict(facecolor=colour)),
-            (0.19, [run.best for run in runs], dict(facecolor='none', hatch='///', alpha=0.6)),
+        for place, values, style in (
+            (index - 0.19, [run.last for run in runs], dict(facecolor=colour)),
+            (index + 0.19, [run.best for run in runs], best),
         ):
-            std = statistics.stdev(values) if len(values) > 1 else 0
-            mean = statistics.fmean(values)
-            place = index + shift
+            mean, std = spread(values)
             axes.barh(place, mean, 0.36, edgecolor=colour, **style)
             if std:
                 axes.errorbar(mean, place, xerr=std, color='black', capsize=6, linewidth=1.2)
             dots = dict(facecolor='white', edgecolor='black', linewidth=0.8, s=14, zorder=3)
             axes.scatter(values, [place] * len(values), **dots)
             seen += [*values, mean - std, mean + std]
-    teacher = teacher_of(panel)
     if teacher is not None:
         axes.axvline(teacher, color='black', linestyle='--', linewidth=1)
-        seen.append(teacher)
     margin = max(0.25 * (max(seen) - min(seen)), 0.5)
     axes.set_xlim(max(min(seen) - margin, 0), min(max(seen) + 0.4 * margin, 100.2))
     axes.set_yticks(range(len(names)), names)
@@ -122,7 +127,7 @@ def draw_curves(settings: Sequence[Setting], runs: Sequence[Run]) -> Figure:
     for (whole, end), panel in zip(grid, panels, strict=True):
         curves_of_panel(whole, panel, 0)
         curves_of_panel(end, panel, 2 / 3)
-        title = short_names([setting.name for setting, _ in panel])[1]
+        title = short_names(panel)[1]
         whole.set_title(f'{title}   mean ± standard deviation over the seeds'.strip(), fontsize=10)
         whole.set_ylabel('top-1 accuracy on the validation data (%)')
         end.set_title('the last third', fontsize=10)
@@ -131,14 +136,12 @@ def draw_curves(settings: Sequence[Setting], runs: Sequence[Run]) -> Figure:
     return figure
 
 
-def curves_of_panel(axes, panel: list[tuple], begin: float) -> None:
+def curves_of_panel(axes, panel: Sequence[tuple], begin: float) -> None:
     """Draw the curves of one student from a fraction of its training on."""
-    names, _ = short_names([setting.name for setting, _ in panel])
-    for index, (name, (setting, runs)) in enumerate(zip(names, panel, strict=True)):
+    for index, (name, (setting, runs)) in enumerate(zip(short_names(panel)[0], panel, strict=True)):
         steps = sorted(set.intersection(*(set(run.curve) for run in runs)))
         steps = [step for step in steps if step >= begin * setting.length]
-        values = [[run.curve[step] for run in runs] for step in steps]
-        mean = [statistics.fmean(v) for v in values]
+        mean, std = spread([[run.curve[step] for step in steps] for run in runs])
         colour = COLOURS[index % len(COLOURS)]
         style = dict(
             color=colour,
@@ -150,9 +153,7 @@ def curves_of_panel(axes, panel: list[tuple], begin: float) -> None:
         label = f'{name} ({len(runs)} seed{"s" * (len(runs) > 1)})'
         axes.plot(steps, mean, label=label, **style)
         if len(runs) > 1:
-            std = [statistics.stdev(v) for v in values]
-            low = [max(m - s, 0) for m, s in zip(mean, std, strict=True)]
-            high = [min(m + s, 100) for m, s in zip(mean, std, strict=True)]
+            low, high = np.clip([mean - std, mean + std], 0, 100)
             axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
     teacher = teacher_of(panel)
     if teacher is not None:

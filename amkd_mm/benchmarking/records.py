@@ -4,7 +4,7 @@ import json
 import re
 import statistics
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 TEACHER = 'teacher.accuracy/top1'
@@ -24,6 +24,7 @@ class Setting:
         length (int): Epochs or iterations of a whole run.
         val_interval (int): Epochs or iterations between validations.
         data (str): Identifies the validation data.
+        options (Sequence[str]): ``KEY=VALUE`` as of ``--cfg-options``.
         networks (dict): By 'student' and 'teacher': ``parameters`` and ``macs``, both in millions,
             and ``identity`` of the architecture; and ``alone``, whether there is no distillation.
             Empty if they could not be counted.
@@ -36,6 +37,7 @@ class Setting:
     length: int = 1
     val_interval: int = 1
     data: str = ''
+    options: list[str] = field(default_factory=list)
     networks: dict = field(default_factory=dict)
 
     def identity(self, network: str) -> str | None:
@@ -43,15 +45,15 @@ class Setting:
         return (self.networks.get(network) or {}).get('identity')
 
 
-@dataclass
+@dataclass(eq=False)
 class Run:
-    """One training. Accuracies in percent."""
+    """One training of a setting, in a folder of its own. Accuracies in percent."""
 
-    setting: str
+    setting: Setting
     seed: int
-    folder: str
+    folder: Path
     # 'waiting', 'complete' or 'failed'.
-    status: str = 'complete'
+    status: str = 'waiting'
     error: str = ''
     curve: dict[int, float] = field(default_factory=dict)
     teacher: float | None = None
@@ -59,6 +61,11 @@ class Run:
     seconds: float | None = None
     peak_memory_mib: float | None = None
     memory_kind: str = ''
+
+    @property
+    def title(self) -> str:
+        """Name in messages."""
+        return f'{self.setting.name}, seed {self.seed}'
 
     @property
     def last(self) -> float:
@@ -69,6 +76,53 @@ class Run:
     def best(self) -> float:
         """Highest accuracy of all epochs."""
         return max(self.curve.values())
+
+    def is_complete(self) -> bool:
+        """Whether there are the last checkpoint and the validation results that belong to it."""
+        unit, length = self.setting.unit, self.setting.length
+        checkpoint = checkpoint_written(self.folder)
+        if checkpoint is None:
+            return False
+        number = re.fullmatch(rf'{unit}_(\d+)', checkpoint.stem)
+        if number and int(number[1]) != length:
+            return False
+        return accuracy_in(read_scalars(self.folder)[1].get(length, {})) is not None
+
+    def read(self) -> 'Run':
+        """Fill in all about a complete run; returns it."""
+        training, validation = read_scalars(self.folder)
+        notes = read_lines(self.folder / NOTES)
+        curve = {step: accuracy_in(line) for step, line in validation.items()}
+        self.status = 'complete'
+        self.curve = {step: accuracy for step, accuracy in curve.items() if accuracy is not None}
+        self.teacher = validation[max(self.curve)].get(TEACHER)
+        by_iter = self.setting.unit == 'iter'
+        iterations = self.setting.val_interval if by_iter else epoch_length(self.folder)
+        if iterations:
+            self.epoch_seconds = epoch_seconds(training, iterations)
+        if notes:
+            self.seconds = sum(note['seconds'] for note in notes)
+        on_gpu = [line['memory'] for line in training.values() if 'memory' in line]
+        if on_gpu:
+            self.peak_memory_mib, self.memory_kind = float(max(on_gpu)), 'GPU'
+        elif notes:
+            self.peak_memory_mib = max(note['peak_rss_mib'] for note in notes)
+            self.memory_kind = 'process'
+        return self
+
+    def described(self) -> dict:
+        """Plain values, for files."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        values.update(setting=self.setting.name, folder=str(self.folder))
+        return dict(values, last=self.last, best=self.best) if self.curve else values
+
+    def reached(self) -> float:
+        """Epochs or iterations done so far, the part of an epoch included that was logged."""
+        training, validation = read_scalars(self.folder)
+        logged = max(training, default=0)
+        if self.setting.unit == 'epoch':
+            logged /= epoch_length(self.folder) or float('inf')
+        return max(logged, max(validation, default=0))
 
 
 def read_lines(path: Path) -> list[dict]:
@@ -112,17 +166,6 @@ def checkpoint_written(folder: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def is_complete(folder: Path, unit: str, length: int) -> bool:
-    """Whether a run has its last checkpoint and the validation results that belong to it."""
-    checkpoint = checkpoint_written(folder)
-    if checkpoint is None:
-        return False
-    number = re.fullmatch(rf'{unit}_(\d+)', checkpoint.stem)
-    if number and int(number[1]) != length:
-        return False
-    return accuracy_in(read_scalars(folder)[1].get(length, {})) is not None
-
-
 def epoch_length(folder: Path) -> int | None:
     """Iterations of an epoch, from MMEngine's log; None for training by iterations."""
     for path in sorted(folder.glob('*/*.log'), reverse=True):
@@ -139,25 +182,3 @@ def epoch_seconds(training: dict[int, dict], iterations: int) -> list[float]:
         if 'time' in line:
             logged[(step - 1) // iterations].append(line['time'])
     return [iterations * statistics.mean(times) for times in logged.values()]
-
-
-def read_run(setting: Setting, seed: int, folder: Path) -> Run:
-    """All about a complete run."""
-    training, validation = read_scalars(folder)
-    notes = read_lines(folder / NOTES)
-    run = Run(setting.name, seed, str(folder))
-    curve = {step: accuracy_in(line) for step, line in validation.items()}
-    run.curve = {step: accuracy for step, accuracy in curve.items() if accuracy is not None}
-    run.teacher = validation[max(run.curve)].get(TEACHER)
-    iterations = setting.val_interval if setting.unit == 'iter' else epoch_length(folder)
-    if iterations:
-        run.epoch_seconds = epoch_seconds(training, iterations)
-    if notes:
-        run.seconds = sum(note['seconds'] for note in notes)
-    on_gpu = [line['memory'] for line in training.values() if 'memory' in line]
-    if on_gpu:
-        run.peak_memory_mib, run.memory_kind = float(max(on_gpu)), 'GPU'
-    elif notes:
-        run.peak_memory_mib = max(note['peak_rss_mib'] for note in notes)
-        run.memory_kind = 'process'
-    return run

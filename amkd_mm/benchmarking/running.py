@@ -2,151 +2,123 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from ..cli.folder_lock import NAME, held_for_child, lock
-from . import measured
-from .records import NOTES, is_complete, read_lines
+from .records import NOTES, Run
 
 LOG = 'train.log'
-# Seconds between looks at the running processes.
-POLL = 0.2
+MEASURED = Path(__file__).with_name('measured.py')
+# Seconds between looks at the running processes, and that they get to end when told to.
+POLL, GRACE = 0.2, 10
 # Last lines of a failed run's log that are shown.
 TAIL = 12
 
 
-@dataclass(frozen=True)
-class Job:
-    """One training: a seed of a config, in its folder.
-
-    ``unit`` is 'epoch' or 'iter', and ``length`` the number of them.
-    """
-
-    name: str
-    config: Path
-    folder: Path
-    unit: str
-    length: int
-    seed: int = 0
-    options: tuple = ()
-
-    @property
-    def title(self) -> str:
-        """Name in messages."""
-        return f'{self.name}, seed {self.seed}'
-
-    def is_complete(self) -> bool:
-        """Whether there is nothing left to do."""
-        return is_complete(self.folder, self.unit, self.length)
-
-    def seconds(self) -> float:
-        """What training took so far, all its starts together; 0 if that is unknown."""
-        return sum(note['seconds'] for note in read_lines(self.folder / NOTES))
-
-
-@dataclass
-class Training:
-    """A job that runs."""
-
-    job: Job
-    process: subprocess.Popen
-    started: float
-
-
-def start(job: Job, command: Sequence[str], env: dict[str, str], locked: IO) -> Training:
-    """Start a job, which keeps the lock of its folder even if this process is killed."""
+def start(run: Run, command: Sequence[str], env: dict[str, str], locked: IO) -> psutil.Popen:
+    """Start a run, which keeps the lock of its folder even if this process is killed."""
     # Isolated and without site-packages, to stay small.
-    measuring = [sys.executable, '-I', '-S', measured.__file__, str(job.folder / NOTES)]
-    with open(job.folder / LOG, 'wb') as log:
-        process = subprocess.Popen(
+    measuring = [sys.executable, '-I', '-S', str(MEASURED), str(run.folder / NOTES)]
+    with open(run.folder / LOG, 'wb') as log:
+        return psutil.Popen(
             [*measuring, *command],
-            env={**os.environ, **env, **held_for_child(job.folder)},
+            env={**os.environ, **env, **held_for_child(run.folder)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
+            # Ctrl-C is for this process, which then stops them.
             start_new_session=True,
             pass_fds=[locked.fileno()],
         )
-    return Training(job, process, time.time())
 
 
-def stop(trainings: Sequence[Training]) -> None:
-    """End jobs with all their processes."""
-    for kind in (signal.SIGTERM, signal.SIGKILL):
-        for training in trainings:
-            if training.process.poll() is None:
-                os.killpg(training.process.pid, kind)
-        deadline = time.time() + 10
-        while time.time() < deadline and any(t.process.poll() is None for t in trainings):
-            time.sleep(POLL)
+def stop(processes: Sequence[psutil.Process]) -> None:
+    """End processes with all that they started, those in sessions of their own included."""
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for process in list(processes):
+            with suppress(psutil.NoSuchProcess):
+                processes = [*processes, *process.children(recursive=True)]
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                end(process)
+        _, processes = psutil.wait_procs(processes, timeout=GRACE)
 
 
-def error_of(job: Job, code: int) -> str | None:
-    """Why a job that ended is not complete, with the end of its log; None if it is."""
-    if job.is_complete():
-        return None
-    log = job.folder / LOG
+def error_of(run: Run, code: int) -> str:
+    """Why a run that ended is not complete, with the end of its log; empty if it is."""
+    if run.is_complete():
+        return ''
+    log = run.folder / LOG
     text = log.read_text(encoding='utf-8', errors='replace')
     # What torch's launcher adds says nothing of the cause, and is longer than what is shown.
     text = re.split(r'^.*elastic/multiprocessing/api\.py.* failed ', text, flags=re.M)[0] or text
-    lines = text.splitlines()[-TAIL:]
-    reason = f'exit code {code}' if code else f'no accuracy/top1 for {job.unit} {job.length}'
-    return '\n'.join([f'{reason}, see {log}', *(f'    {line}' for line in lines)])
+    wanted = f'{run.setting.unit} {run.setting.length}'
+    reason = f'exit code {code}' if code else f'no accuracy/top1 for {wanted}'
+    return '\n    '.join([f'{reason}, see {log}', *text.splitlines()[-TAIL:]])
+
+
+def take(waiting: list[Run]) -> tuple[Run | None, IO | None]:
+    """Remove the first run that no other process trains; returns it and its lock, or Nones."""
+    for run in waiting:
+        locked = lock(run.folder / NAME)
+        if locked is not None:
+            waiting.remove(run)
+            return run, locked
+    return None, None
 
 
 def train_all(
-    jobs: Sequence[Job], slots: int, command_of: Callable, ended: Callable, show: Callable
+    runs: Sequence[Run], slots: int, command_of: Callable, ended: Callable, show: Callable
 ) -> None:
-    """Train jobs, ``slots`` at a time; a job that fails does not keep the others from it.
+    """Train runs, ``slots`` at a time; one that fails does not keep the others from it.
 
-    A job that a process trains which an earlier call left behind is waited for.
+    A run that a process trains which an earlier call left behind is waited for.
 
     Args:
-        jobs (Sequence[Job]): In their order. Complete ones are not trained again.
-        slots (int): Number of jobs at a time.
-        command_of (Callable): Gives the command line and the environment variables of a job in a
+        runs (Sequence[Run]): In their order. Complete ones are read and not trained again.
+        slots (int): Number of runs at a time.
+        command_of (Callable): Gives the command line and the environment variables of a run in a
             slot.
-        ended (Callable): Gets each job, its error or None, and whether it was complete before.
-        show (Callable): Gets the running trainings and the waiting jobs, again and again.
+        ended (Callable): Gets each run, complete or failed, and whether it was complete before.
+        show (Callable): Gets the running and the waiting runs, again and again.
     """
-    done = [job for job in jobs if job.is_complete()]
-    for job in done:
-        ended(job, None, True)
-    waiting, running = [job for job in jobs if job not in done], {}
+    done = [run for run in runs if run.is_complete()]
+    for run in done:
+        ended(run.read(), True)
+    waiting = [run for run in runs if run not in done]
+    # By slot: a run and its process.
+    running = {}
     try:
         while waiting or running:
             for slot in set(range(slots)) - running.keys():
-                job, locked = take(waiting)
-                if job is None:
+                run, locked = take(waiting)
+                if run is None:
                     break
                 with locked:
-                    if job.is_complete():
-                        ended(job, None, True)
+                    if run.is_complete():
+                        ended(run.read(), True)
                     else:
-                        running[slot] = start(job, *command_of(job, slot), locked)
-            show(list(running.values()), waiting)
+                        running[slot] = run, start(run, *command_of(run, slot), locked)
+            show([run for run, _ in running.values()], waiting)
             time.sleep(POLL)
-            for slot, training in list(running.items()):
-                code = training.process.poll()
-                if code is not None:
-                    del running[slot]
-                    ended(training.job, error_of(training.job, code), False)
+            for slot, (run, process) in list(running.items()):
+                code = process.poll()
+                if code is None:
+                    continue
+                del running[slot]
+                run.error = error_of(run, code)
+                if run.error:
+                    run.status = 'failed'
+                else:
+                    run.read()
+                ended(run, False)
     finally:
-        stop(list(running.values()))
-
-
-def take(waiting: list[Job]) -> tuple[Job | None, IO | None]:
-    """Remove the first job that no other process trains; returns it and its lock, or Nones."""
-    for job in waiting:
-        locked = lock(job.folder / NAME)
-        if locked is not None:
-            waiting.remove(job)
-            return job, locked
-    return None, None
+        stop([process for _, process in running.values()])

@@ -15,10 +15,12 @@ class BenchmarkError(Exception):
     """A mistake of the user's, to be shown without a traceback."""
 
 
-def load_config(path: Path, options: Iterable[str] = ()) -> Config:
-    """A config with ``KEY=VALUE`` options applied, without importing what it wants imported."""
+def load_config(
+    path: Path, options: Iterable[str] = (), import_custom_modules: bool = False
+) -> Config:
+    """A config with ``KEY=VALUE`` options applied; importing its modules may take long."""
     try:
-        cfg = Config.fromfile(path, import_custom_modules=False)
+        cfg = Config.fromfile(path, import_custom_modules=import_custom_modules)
         if options:
             # MMEngine's own reader, so that they mean what they mean in train.py.
             reader = argparse.ArgumentParser(exit_on_error=False)
@@ -46,8 +48,7 @@ def check_logs(config: Path, cfg: Config) -> None:
     """
     if span_of(cfg.train_cfg)[0] == 'epoch':
         return
-    wanted = [('logger', 'log_metric_by_epoch'), ('checkpoint', 'by_epoch')]
-    for hook, key in wanted:
+    for hook, key in (('logger', 'log_metric_by_epoch'), ('checkpoint', 'by_epoch')):
         if (cfg.get('default_hooks', {}).get(hook) or {}).get(key, True):
             raise BenchmarkError(
                 f'{config}: `train_cfg` counts iterations, and `default_hooks.{hook}` epochs: set '
@@ -104,15 +105,11 @@ def config_that_writes(checkpoint: Path, config: Path, shipped: Path) -> Path:
             own folder, is searched first.
         shipped (Path): The folder to search after that.
     """
-    stem = checkpoint.parent.name
-    config = config.resolve()
+    name, config = f'{checkpoint.parent.name}.py', config.resolve()
     root = next((parent for parent in config.parents if parent.name == 'configs'), None)
-    candidates = [
-        sorted(root.rglob(f'{stem}.py')) if root else [config.with_name(f'{stem}.py')],
-        sorted(shipped.rglob(f'{stem}.py')),
-    ]
-    for found in candidates if stem else []:
-        found = [path for path in found if path.is_file()]
+    own = root.rglob(name) if root else [config.with_name(name)]
+    for candidates in (own, shipped.rglob(name)):
+        found = sorted(path for path in candidates if path.is_file())
         if len(found) > 1:
             names = ', '.join(map(str, found))
             raise BenchmarkError(f'{checkpoint} could be written by any of {names}')
@@ -120,7 +117,7 @@ def config_that_writes(checkpoint: Path, config: Path, shipped: Path) -> Path:
             return found[0]
     raise BenchmarkError(
         f'{config} reads {checkpoint}, which does not exist and which no config writes: there is '
-        f'no {stem or "<folder>"}.py. Correct the path in the config or by --cfg-options'
+        f'no {name}. Correct the path in the config or by --cfg-options'
     )
 
 

@@ -5,24 +5,10 @@ import io
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from .records import Run
 
-COLUMNS = (
-    'config',
-    'seeds',
-    'last epoch (%)',
-    'best epoch (%)',
-    'teacher (%)',
-    'alone (%)',
-    'gain over KD (points)',
-    's an epoch',
-    'memory (MiB)',
-    'student: M parameters, M MACs',
-    'teacher: M parameters, M MACs',
-)
 NOTES = """\
 Top-1 accuracy on the validation data, mean ± sample standard deviation over the seeds. The best
 epoch is chosen on the same images, and so flatters. "Alone" is the student without a teacher, last
@@ -53,6 +39,18 @@ def interval(gain: dict | None) -> str:
     return f'{gain["mean"]:+.2f} ({gain["low"]:+.2f} to {gain["high"]:+.2f})'
 
 
+def teacher(row: dict) -> str:
+    """Accuracy of the teacher, without a spread where it is the same in all runs."""
+    found = row['teacher']
+    return spread(found and dict(found, std=found['std'] or None))
+
+
+def memory(row: dict) -> str:
+    """Peak memory and what it is of."""
+    text = number(row['peak_memory_mib'], '.0f')
+    return f'{text} ({row["memory_kind"]})' if row['memory_kind'] else text
+
+
 def size(network: dict | None) -> str:
     """Parameters and multiply-adds as text."""
     if not network:
@@ -60,26 +58,25 @@ def size(network: dict | None) -> str:
     return f'{network["parameters"]:.3g}, {number(network["macs"], ".3g")}'
 
 
-def cells(row: dict) -> list[str]:
-    """A row of the Markdown table."""
-    done, wanted = len(row['seeds']), row['wanted']
-    teacher = row['teacher']
-    if teacher is not None and not teacher['std']:
-        teacher = dict(teacher, std=None)  # The same teacher in all runs.
-    memory = number(row['peak_memory_mib'], '.0f')
-    return [
-        row['config'],
-        str(done) if done == wanted else f'{done} of {wanted}',
-        spread(row['last']),
-        spread(row['best']),
-        spread(teacher),
-        spread(row['alone']),
-        interval(row['gain_over_kd']),
-        number(row['epoch_seconds'], '.3g'),
-        f'{memory} ({row["memory_kind"]})' if row['memory_kind'] else memory,
-        size(row['networks'].get('student')),
-        size(row['networks'].get('teacher')),
-    ]
+def seeds(row: dict) -> str:
+    """Number of complete runs, and of all if there are more."""
+    done = len(row['seeds'])
+    return str(done) if done == row['wanted'] else f'{done} of {row["wanted"]}'
+
+
+COLUMNS = {
+    'config': lambda row: row['config'],
+    'seeds': seeds,
+    'last epoch (%)': lambda row: spread(row['last']),
+    'best epoch (%)': lambda row: spread(row['best']),
+    'teacher (%)': teacher,
+    'alone (%)': lambda row: spread(row['alone']),
+    'gain over KD (points)': lambda row: interval(row['gain_over_kd']),
+    's an epoch': lambda row: number(row['epoch_seconds'], '.3g'),
+    'memory (MiB)': memory,
+    'student: M parameters, M MACs': lambda row: size(row['networks'].get('student')),
+    'teacher: M parameters, M MACs': lambda row: size(row['networks'].get('teacher')),
+}
 
 
 def reason(run: Run) -> str:
@@ -90,13 +87,13 @@ def reason(run: Run) -> str:
 
 def markdown(rows: Sequence[dict], runs: Sequence[Run]) -> str:
     """The table with an explanation, and the runs that failed."""
-    lines = [COLUMNS, ['---'] + ['---:'] * (len(COLUMNS) - 1), *map(cells, rows)]
-    text = '\n'.join(f'| {" | ".join(line)} |' for line in lines)
-    text += f'\n\n{NOTES}\n'
+    lines = [COLUMNS, ['---'] + ['---:'] * (len(COLUMNS) - 1)]
+    lines += [[cell(row) for cell in COLUMNS.values()] for row in rows]
+    text = '\n'.join(f'| {" | ".join(line)} |' for line in lines) + f'\n\n{NOTES}\n'
     failed = [run for run in runs if run.status == 'failed']
     if failed:
         text += '\nFailed:\n\n'
-        text += ''.join(f'- {run.setting}, seed {run.seed}: {reason(run)}\n' for run in failed)
+        text += ''.join(f'- {run.title}: {reason(run)}\n' for run in failed)
     return text
 
 
@@ -106,17 +103,15 @@ def flat(row: dict) -> dict:
     for name in ('last', 'best', 'teacher', 'alone'):
         for key in ('mean', 'std'):
             values[f'{name}_top1_{key}_percent'] = (row[name] or {}).get(key)
+    gain = row['gain_over_kd'] or {}
     for key in ('mean', 'low', 'high'):
-        gain = row['gain_over_kd'] or {}
         values[f'gain_over_kd_{key}_points'] = gain.get(key)
-    values['gain_over_kd_pairs'] = (row['gain_over_kd'] or {}).get('n')
-    values['epoch_seconds'] = row['epoch_seconds']
-    values['peak_memory_mib'] = row['peak_memory_mib']
-    values['memory_kind'] = row['memory_kind']
+    values['gain_over_kd_pairs'] = gain.get('n')
+    values.update((key, row[key]) for key in ('epoch_seconds', 'peak_memory_mib', 'memory_kind'))
     for name in ('student', 'teacher'):
         network = row['networks'].get(name) or {}
-        values[f'{name}_parameters_million'] = network.get('parameters')
-        values[f'{name}_macs_million'] = network.get('macs')
+        for key in ('parameters', 'macs'):
+            values[f'{name}_{key}_million'] = network.get(key)
     return values
 
 
@@ -129,16 +124,11 @@ def replace(path: Path, text: str) -> None:
 
 def write_tables(folder: Path, rows: Sequence[dict], runs: Sequence[Run]) -> str:
     """Write ``results.md``, ``.csv`` and ``.json`` and ``runs.jsonl``; returns the first."""
-    text = markdown(rows, runs)
-    table = io.StringIO()
+    text, table = markdown(rows, runs), io.StringIO()
     writer = csv.DictWriter(table, list(flat(rows[0])), lineterminator='\n')
     writer.writeheader()
     writer.writerows(map(flat, rows))
-    described = [
-        dict(asdict(run), last=run.last, best=run.best) if run.curve else asdict(run)
-        for run in runs
-        if run.status != 'waiting'
-    ]
+    described = [run.described() for run in runs if run.status != 'waiting']
     replace(folder / 'results.md', text)
     replace(folder / 'results.csv', table.getvalue())
     replace(folder / 'results.json', json.dumps(rows, indent=2) + '\n')

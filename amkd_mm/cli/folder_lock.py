@@ -5,33 +5,32 @@ import os
 from pathlib import Path
 from typing import IO
 
-try:
-    import fcntl
-except ImportError:  # Windows, where folders are not locked.
-    fcntl = None
+from filelock import lock_descriptor
 
 NAME = '.lock'
 # Environment variable: the folder that the process above holds for this one.
 HELD = 'AMKD_MM_HELD_FOLDER'
 # Where launchers say which process this is.
 RANKS = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
+# What drives answer that cannot lock files, as some network drives cannot.
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 _held = {}
 
 
 def lock(path: Path) -> IO | None:
-    """Lock a file for as long as it is open here or in a child; None if another process has it."""
+    """Lock a file for as long as it is open here or in a child; None if another process has it.
+
+    ``filelock.FileLock`` cannot be handed to a child, so this locks an open file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     file = open(path, 'w')  # noqa: SIM115 - the caller closes it
     try:
-        if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
+        if not lock_descriptor(file.fileno(), blocking=False):
+            file.close()
+            return None
     except OSError as error:
-        # Some network drives cannot lock files.
-        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+        if error.errno not in NO_LOCKS:
             raise
     return file
 

@@ -1,6 +1,7 @@
 """One process at a time writes to a work folder."""
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -114,6 +115,6 @@ def test_a_drive_that_cannot_lock_does_without(tmp_path, monkeypatch, code):
     def flock(*_):
         raise OSError(code, 'no locks')
 
-    monkeypatch.setattr(folder_lock.fcntl, 'flock', flock)
+    monkeypatch.setattr(fcntl, 'flock', flock)
     with lock(tmp_path / '.lock') as file:
         assert file is not None

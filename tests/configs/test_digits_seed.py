@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from amkd_mm.benchmarking import load_config
+from amkd_mm.benchmarking.settings import load_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 DIGITS = sorted(CONFIGS.glob('[!_]*/*_digits*.py'))
