@@ -16,8 +16,8 @@ model = dict(
 )
 
 # MMPretrain's RandAugment with its usual policies, two of them at 9 of 10.
-custom_hooks = [
-    dict(
+default_hooks = dict(
+    augmented_samples=dict(
         type='mmrazor.AugmentedSampleHook',
         transforms=[
             dict(
@@ -28,4 +28,4 @@ custom_hooks = [
             )
         ],
     ),
-]
+)

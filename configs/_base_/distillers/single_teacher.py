@@ -1,4 +1,6 @@
 # What all distillers with one frozen teacher share.
+_base_ = ['../default_runtime.py']
+
 model = dict(
     _scope_='mmrazor',
     # Without boundary samples this is MMRazor's SingleTeacherDistill, and refuses a teacher

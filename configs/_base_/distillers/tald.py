@@ -16,4 +16,4 @@ model = dict(
     )
 )
 
-custom_hooks = [dict(type='mmrazor.LocalDistributionHook')]
+default_hooks = dict(local_distribution=dict(type='mmrazor.LocalDistributionHook'))

@@ -1,0 +1,12 @@
+_base_ = [
+    'mmpretrain::_base_/datasets/imagenet_bs32.py',
+    '../models/mmpretrain_resnet_in1k.py',
+    '../schedules/imagenet_bs256_100e.py',
+]
+
+# The checkpoint is MMPretrain's and is downloaded.
+pair = dict(
+    architecture=_base_.resnet18,
+    teacher=_base_.resnet50,
+    teacher_ckpt=_base_.resnet50_ckpt,
+)
