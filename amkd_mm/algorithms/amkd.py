@@ -64,8 +64,9 @@ class AMKD(SingleTeacherDistill):
     ``loss_forward_mappings``, and every config of ``SingleTeacherDistill`` is valid here. The
     task loss of boundary samples is dropped. Without any in a step, the losses that read their
     records are skipped, and only those. Where several hooks make samples, those of the second have
-    ``record_idx=2``, and so on, in the order of ``custom_hooks``. The teacher does not look at
-    samples again where the distiller records no more than its logits and the sampler knows them.
+    ``record_idx=2``, and so on, in the order of ``default_hooks`` and then of ``custom_hooks``. The
+    teacher does not look at samples again where the distiller records no more than its logits and
+    the sampler knows them.
 
     ``dict(type='Logits')``, ``dict(type='Embedding')`` and ``dict(type='Labels')`` record what
     every classifier of MMPretrain has (:mod:`amkd_mm.recorders`), MMRazor's recorders anything.
@@ -524,8 +525,8 @@ class AMKD(SingleTeacherDistill):
         """Warn if losses wait for samples that nothing makes."""
         if skipped and not self.samplers:
             warnings.warn(
-                f'{skipped} read boundary samples (`record_idx=1`), but nothing '
-                "makes any: add dict(type='mmrazor.BoundarySampleHook', ...) to `custom_hooks`",
+                f'{skipped} read boundary samples (`record_idx=1`), but nothing makes any: add '
+                "boundary_samples=dict(type='mmrazor.BoundarySampleHook', ...) to `default_hooks`",
                 stacklevel=2,
             )
 

@@ -66,8 +66,8 @@ def check_records(distiller: nn.Module, hooks: int) -> None:
                     raise ValueError(
                         f'{MAPPINGS}.{loss}.{argument}: record_idx={index}, so that the loss is '
                         f'never computed: {record["recorder"]!r} records {runs} for the clean '
-                        f'batch and {runs} for each hook with samples, of which `custom_hooks` has '
-                        f'{hooks}: '
+                        f'batch and {runs} for each hook with samples, of which `default_hooks` '
+                        f'and `custom_hooks` have {hooks}: '
                         + (f'at most {number - 1}' if number else 'its source does not run')
                     )
             read.add(index // max(1, runs))
@@ -75,7 +75,8 @@ def check_records(distiller: nn.Module, hooks: int) -> None:
     if unread:
         warn(
             f'no loss reads the samples of hook {unread} of {hooks} that have some: let a loss '
-            f'read them by `record_idx` in `{MAPPINGS}`, or remove the hook from `custom_hooks`'
+            f'read them by `record_idx` in `{MAPPINGS}`, or leave out the hook, as by '
+            '`default_hooks.NAME=None`'
         )
     for name, loss in getattr(distiller, 'distill_losses', {}).items():
         weight = getattr(loss, 'loss_weight', None)

@@ -4,7 +4,7 @@ default_scope = 'mmpretrain'
 
 custom_imports = dict(imports=['amkd_mm'], allow_failed_imports=False)
 
-# Hooks have names, by which a config or `--cfg-options` changes them or, with `None`, leaves them out.
+# A config or `--cfg-options` changes a hook by its name, or with `None` leaves it out.
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=100),

@@ -40,6 +40,7 @@ from amkd_mm.config_names import config_argument
 from amkd_mm.downloads import explain_failed_downloads
 from amkd_mm.fast_teacher import FastTeacher
 from amkd_mm.hooks import BoundarySampleHook
+from amkd_mm.hooks.hook_settings import hook_settings
 from amkd_mm.image_batches import read_batch
 from amkd_mm.model_settings import model_settings
 from amkd_mm.pixel_space import PixelSpace
@@ -219,8 +220,7 @@ def compared_name(args):
 
 def boundary_sampler(cfg):
     """The sampler of the config's ``BoundarySampleHook``, or of a default one, and its attack."""
-    for settings in cfg.get('custom_hooks') or []:
-        settings = dict(settings)
+    for settings in map(dict, hook_settings(cfg)):
         if str(settings.pop('type')).rpartition('.')[2] == BoundarySampleHook.__name__:
             return BoundarySampleHook(**settings).sampler, settings['attack']
     attack = dict(type='BoundarySearch')

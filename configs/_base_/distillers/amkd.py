@@ -20,6 +20,6 @@ model = dict(
     )
 )
 
-# Base samples are random images that the teacher gets right: those that the student gets right, too,
-# are too few on many classes (docs/results.md), and choosing by discrepancy gained nothing.
+# Base samples are random images that the teacher gets right. Those that the student gets right,
+# too, are too few on many classes (docs/results.md), and a choice by discrepancy gained nothing.
 default_hooks = dict(boundary_samples=dict(attack=dict(type='BoundarySearch')))

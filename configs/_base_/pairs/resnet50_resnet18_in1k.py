@@ -10,3 +10,6 @@ pair = dict(
     teacher=_base_.resnet50,
     teacher_ckpt=_base_.resnet50_ckpt,
 )
+
+# AMKD takes this class by default, MMRazor's own algorithms want its name.
+data_preprocessor = dict(type='mmpretrain.ClsDataPreprocessor')
