@@ -32,9 +32,9 @@ def fail(tmp_path, options, kind=TypeError):
 @pytest.mark.parametrize(
     'key, near',
     [
-        ('custom_hooks.0.num_sample', "BoundarySampleHook .*'num_samples'"),
-        ('custom_hooks.0.intervall', "BoundarySampleHook .*'interval'"),
-        ('custom_hooks.0.attack.max_step', "BoundarySearch .*'max_steps'"),
+        ('default_hooks.boundary_samples.num_sample', "BoundarySampleHook .*'num_samples'"),
+        ('default_hooks.boundary_samples.intervall', "BoundarySampleHook .*'interval'"),
+        ('default_hooks.boundary_samples.attack.max_step', "BoundarySearch .*'max_steps'"),
         ('default_hooks.checkpoint.max_keep_ckpt', 'no such setting: .*CheckpointHook'),
         ('model.distiller.distill_losses.loss_kl.tua', "KLDivergence .*'tau'"),
         ('model.distiller.student_recorders.logits.sorce', 'LogitsRecorder .* none at all'),
@@ -84,7 +84,11 @@ def test_missing_argument(tmp_path):
 @pytest.mark.parametrize(
     'key, value, near',
     [
-        ('custom_hooks.0.type', 'mmrazor.BoundrySampleHook', "'mmrazor.BoundarySampleHook'"),
+        (
+            'default_hooks.boundary_samples.type',
+            'mmrazor.BoundrySampleHook',
+            "'mmrazor.BoundarySampleHook'",
+        ),
         ('model.distiller.distill_losses.loss_kl.type', 'KLDivergance', "'KLDivergence'"),
         ('model.architecture.backbone.type', 'CifarResnet', "'CifarResNet'"),
         ('train_dataloader.dataset.type', 'Digit', "'Digits'"),
