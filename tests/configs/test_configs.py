@@ -225,6 +225,8 @@ def check_steps(path, method, tmp_path, teachers):
     init_default_scope('mmpretrain')
     loader = cfg.train_dataloader
     loader.update(batch_size=BATCH, num_workers=0, persistent_workers=False)
+    # So that each batch has images that the teacher gets right.
+    loader.sampler = dict(type='DefaultSampler', shuffle=False)
     size, pipeline = image_size(path), loader.dataset.pipeline
     reduce_images(pipeline, size)
     loader.dataset = dict(type='RandomImages', size=size, pipeline=pipeline)
