@@ -111,7 +111,11 @@ def test_misspelt_types(tmp_path, key, value, near):
             'leave out default_runtime.py, because each part in `_base_/distillers` includes it',
         ),
         (
-            ['pairs/resnet26_resnet8_digits.py', 'distillers/kd.py', 'schedules/digits_bs64_12e.py'],
+            [
+                'pairs/resnet26_resnet8_digits.py',
+                'distillers/kd.py',
+                'schedules/digits_bs64_12e.py',
+            ],
             "['pairs/resnet26_resnet8_digits.py', 'schedules/digits_bs64_12e.py']",
             ['optim_wrapper', 'param_scheduler', 'train_cfg', 'auto_scale_lr'],
             'leave one out, or let one of them inherit the other by its own `_base_`',
