@@ -4,7 +4,8 @@ _base_ = [
     '../schedules/cifar10_bs256_80e.py',
 ]
 
-# The checkpoint is the one that `configs/vanilla/resnet26_1xb256_cifar10.py` writes.
+# A config takes this over by `model = _base_.pair`. The checkpoint is the one that
+# `configs/vanilla/resnet26_1xb256_cifar10.py` writes.
 pair = dict(
     architecture=_base_.resnet8,
     teacher=_base_.resnet26,

@@ -5,7 +5,8 @@ _base_ = [
     '../schedules/datafree_cifar_bs256_150e.py',
 ]
 
-# The checkpoint is the one that `configs/vanilla/resnet26_1xb256_cifar10.py` writes.
+# A config takes this over by `model = _base_.pair`. The checkpoint is the one that
+# `configs/vanilla/resnet26_1xb256_cifar10.py` writes.
 teacher_ckpt = 'work_dirs/resnet26_1xb256_cifar10/epoch_80.pth'
 pair = dict(
     architecture=_base_.resnet8,

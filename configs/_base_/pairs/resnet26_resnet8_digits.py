@@ -4,7 +4,8 @@ _base_ = [
     '../schedules/digits_bs64_12e.py',
 ]
 
-# The checkpoint is the one that `configs/vanilla/resnet26_1xb64_digits.py` writes.
+# A config takes this over by `model = _base_.pair`. The checkpoint is the one that
+# `configs/vanilla/resnet26_1xb64_digits.py` writes.
 pair = dict(
     architecture=_base_.resnet8,
     teacher=_base_.resnet26,

@@ -5,7 +5,8 @@ _base_ = [
     '../schedules/datafree_digits_bs64_60e.py',
 ]
 
-# The checkpoint is the one that `configs/vanilla/resnet26_1xb64_digits.py` writes.
+# A config takes this over by `model = _base_.pair`. The checkpoint is the one that
+# `configs/vanilla/resnet26_1xb64_digits.py` writes.
 teacher_ckpt = 'work_dirs/resnet26_1xb64_digits/epoch_12.pth'
 pair = dict(
     architecture=_base_.resnet8,

@@ -4,7 +4,8 @@ _base_ = [
     '../schedules/cifar100_bs64_240e.py',
 ]
 
-# The checkpoint is the one that `configs/vanilla/resnet50_1xb64_cifar100.py` writes.
+# A config takes this over by `model = _base_.pair`. The checkpoint is the one that
+# `configs/vanilla/resnet50_1xb64_cifar100.py` writes.
 pair = dict(
     architecture=_base_.resnet18,
     teacher=_base_.resnet50,

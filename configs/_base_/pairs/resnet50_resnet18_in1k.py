@@ -4,7 +4,7 @@ _base_ = [
     '../schedules/imagenet_bs256_100e.py',
 ]
 
-# The checkpoint is MMPretrain's and is downloaded.
+# A config takes this over by `model = _base_.pair`. The checkpoint is MMPretrain's, a download.
 pair = dict(
     architecture=_base_.resnet18,
     teacher=_base_.resnet50,
