@@ -49,8 +49,8 @@ MEASURES = dict(
 def write_config(name, args):
     """Write the whole config of a setting; returns its path."""
     distiller, options = SETTINGS[name]
-    parts = [*PARTS[args.data], 'schedules/cifar10_bs256_80e', 'default_runtime']
-    parts += [f'distillers/{distiller}'] if distiller else []
+    parts = [*PARTS[args.data], 'schedules/cifar10_bs256_80e']
+    parts += [f'distillers/{distiller}' if distiller else 'single_network']
     student = f'_base_.resnet{args.depth}'
     model = student
     if distiller:

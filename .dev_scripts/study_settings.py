@@ -14,9 +14,9 @@ def loss(name, **options):
     return {f'model.distiller.distill_losses.{name}.{key}': v for key, v in options.items()}
 
 
-def hook(index, **options):
-    """Options of a hook in `custom_hooks`."""
-    return {f'custom_hooks.{index}.{key}': value for key, value in options.items()}
+def hook(name, **options):
+    """Options of a hook in `default_hooks`."""
+    return {f'default_hooks.{name}.{key}': value for key, value in options.items()}
 
 
 def kl(tau, weight):
@@ -24,12 +24,12 @@ def kl(tau, weight):
     return loss('loss_kl', tau=tau, loss_weight=weight)
 
 
-def boundary(tau, start, stop=0.0, end=0.75, index=1):
+def boundary(tau, start, stop=0.0, end=0.75):
     """KL divergence on boundary samples, times tau^2: its weight."""
     return {
         **loss('loss_boundary', tau=tau),
-        **hook(0, end=end),
-        **hook(index, start=start, stop=stop, end=end),
+        **hook('boundary_samples', end=end),
+        **hook('boundary_weight', start=start, stop=stop, end=end),
     }
 
 
@@ -46,7 +46,7 @@ def amkd(*changes):
 
 def amkd_correct(*changes):
     """AMKD with changes, from base samples that the student classifies correctly, as in BSS."""
-    return amkd(hook(0, student_correct=True), *changes)
+    return amkd(hook('boundary_samples', student_correct=True), *changes)
 
 
 def triplet(**options):
@@ -56,12 +56,15 @@ def triplet(**options):
 
 def attack(**options):
     """Options of the attack, and of where it comes from."""
-    return {f'custom_hooks.0.attack.{key}': value for key, value in options.items()}
+    return hook('boundary_samples', **{f'attack.{key}': v for key, v in options.items()})
 
 
 def study_hook(name):
     """Another hook that makes boundary samples."""
-    return {'custom_hooks.0.type': f'mmrazor.{name}', 'custom_imports.imports': STUDY_IMPORTS}
+    return {
+        **hook('boundary_samples', type=f'mmrazor.{name}'),
+        'custom_imports.imports': STUDY_IMPORTS,
+    }
 
 
 STUDY_IMPORTS = ['amkd_mm', 'study_parts']
@@ -94,13 +97,16 @@ def teacher_space(anchors, negatives):
 
 
 CLIP = {'optim_wrapper.clip_grad': dict(max_norm=2)}
-NO_BOUNDARY = {'custom_hooks': []}
+NO_BOUNDARY = {
+    'default_hooks.boundary_samples': None,
+    'default_hooks.boundary_weight': None,
+}
 
 # The schedule of BSS, and the best KD of the search instead of it.
 BSS_SCHEDULE = dict(
     type='mmrazor.LossWeightScheduleHook', loss='loss_kl', policy='linear', start=4 / 9, stop=1 / 9
 )
-BEST_KD = {**loss('loss_kl', tau=4), **hook(1, start=1.0, stop=1.0)}
+BEST_KD = {**loss('loss_kl', tau=4), **hook('kl_weight', start=1.0, stop=1.0)}
 
 SETTINGS = {
     # The student alone: its schedule. All others have a rate of 0.1 and a decay of 5e-4; KD is also
@@ -110,7 +116,7 @@ SETTINGS = {
     'alone-lr0.2-wd1e-4': (None, sgd(0.2, 1e-4)),
     'alone-lr0.2-wd5e-4': (None, sgd(0.2, 5e-4)),
     # KD: BSS's weights; a constant weight of 1 with Hinton's tau^2; more; a higher temperature.
-    'kd-bss': ('kd', {**kl(3, 1.0), 'custom_hooks': [BSS_SCHEDULE]}),
+    'kd-bss': ('kd', {**kl(3, 1.0), 'default_hooks.kl_weight': BSS_SCHEDULE}),
     'kd-tau4-w1': ('kd', kl(4, 1.0)),
     'kd-tau4-w4': ('kd', kl(4, 4.0)),
     'kd-tau8-w1': ('kd', kl(8, 1.0)),
@@ -123,14 +129,16 @@ SETTINGS = {
     'dkd-beta2-lr0.05': ('dkd', {**loss('loss_dkd', beta=2), **sgd(0.05, 5e-4)}),
     # Logit-standardised KD: the weight; 9 is published.
     **{
-        f'ls-w{weight}': ('logit_standardization', hook(0, start=weight / 20, stop=weight))
+        f'ls-w{weight}': (
+            'logit_standardization',
+            hook('kl_weight', start=weight / 20, stop=weight),
+        )
         for weight in (1, 3, 9, 18)
     },
     # BSS, as published and with the best KD on clean samples: the weight on boundary samples.
     'bss-published': ('bss', {}),
     **{
-        f'bss-kd-w{weight}': ('bss', {**BEST_KD, **boundary(3, weight / 9, index=2)})
-        for weight in (1, 2, 4)
+        f'bss-kd-w{weight}': ('bss', {**BEST_KD, **boundary(3, weight / 9)}) for weight in (1, 2, 4)
     },
     # AMKD as in `configs/amkd`; from base samples that the student gets right; of these with weight
     # and temperature as on clean samples.
@@ -174,11 +182,11 @@ SETTINGS = {
     'amkd-correct-norm-batch': amkd_correct({'model.boundary_norm': 'batch'}),
     'amkd-norm-batch': amkd({'model.boundary_norm': 'batch'}),
     'amkd-norm-running': amkd({'model.boundary_norm': 'running'}),
-    'amkd-samples0.125': amkd(hook(0, num_samples=0.125)),
-    'amkd-samples0.5': amkd(hook(0, num_samples=0.5)),
-    'amkd-base-discrepancy': amkd(hook(0, base='discrepancy')),
-    'amkd-target-runner-up': amkd(hook(0, target='runner_up')),
-    'amkd-target-random': amkd(hook(0, target='random')),
+    'amkd-samples0.125': amkd(hook('boundary_samples', num_samples=0.125)),
+    'amkd-samples0.5': amkd(hook('boundary_samples', num_samples=0.5)),
+    'amkd-base-discrepancy': amkd(hook('boundary_samples', base='discrepancy')),
+    'amkd-target-runner-up': amkd(hook('boundary_samples', target='runner_up')),
+    'amkd-target-random': amkd(hook('boundary_samples', target='random')),
     'amkd-to-the-end': amkd(boundary(3, 2 / 9, 2 / 9, end=1.0)),
     'amkd-late': amkd(boundary(3, 0.0, 2 / 9, end=1.0)),
     # Of these the best of each kind together.

@@ -47,8 +47,9 @@ class AMKD(CheckedSingleTeacherDistill):
     ``loss_forward_mappings``, and every config of ``SingleTeacherDistill`` is valid here. The
     task loss of boundary samples is dropped. Without any in a step, the losses that read their
     records are skipped, and only those. Where several hooks make samples, those of the second have
-    ``record_idx=2``, and so on, in the order of the hooks. The teacher does not look at
-    samples again where the distiller records no more than its logits and the sampler knows them.
+    ``record_idx=2``, and so on, in the order of ``default_hooks`` and then of ``custom_hooks``. The
+    teacher does not look at samples again where the distiller records no more than its logits and
+    the sampler knows them.
 
     A module that runs n times in a forward call, such as the ReLU of MMPretrain's ResNet blocks,
     makes n records of the clean batch first: its boundary samples begin at ``record_idx=n``.
@@ -296,8 +297,8 @@ class AMKD(CheckedSingleTeacherDistill):
         skipped = self._losses_without_records()
         if skipped and not self.samplers:
             warnings.warn(
-                f'{skipped} read boundary samples (`record_idx=1`), but nothing '
-                "makes any: add dict(type='mmrazor.BoundarySampleHook', ...) to `custom_hooks`",
+                f'{skipped} read boundary samples (`record_idx=1`), but nothing makes any: add '
+                "boundary_samples=dict(type='mmrazor.BoundarySampleHook', ...) to `default_hooks`",
                 stacklevel=2,
             )
 

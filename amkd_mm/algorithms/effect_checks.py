@@ -67,8 +67,8 @@ def check_records(distiller: nn.Module, hooks: int | None = None) -> None:
                 if index >= number:
                     samples = "and none of samples, which take model=dict(type='AMKD', ...)"
                     if hooks is not None:
-                        samples = f'and {runs} for each hook with samples, of which there '
-                        samples += 'is 1' if hooks == 1 else f'are {hooks}'
+                        samples = f'and {runs} for each hook with samples, of which '
+                        samples += f'`default_hooks` and `custom_hooks` have {hooks}'
                     raise ValueError(
                         f'{MAPPINGS}.{loss}.{argument}: record_idx={index}, so that the loss is '
                         f'never computed: {record["recorder"]!r} records {runs} for the clean '
@@ -80,7 +80,8 @@ def check_records(distiller: nn.Module, hooks: int | None = None) -> None:
     if unread:
         warn(
             f'no loss reads the samples of hook {unread} of {hooks} that have some: let a loss '
-            f'read them by `record_idx` in `{MAPPINGS}`, or remove the hook'
+            f'read them by `record_idx` in `{MAPPINGS}`, or leave out the hook, as by '
+            '`default_hooks.NAME=None`'
         )
     for name, loss in getattr(distiller, 'distill_losses', {}).items():
         weight = getattr(loss, 'loss_weight', None)

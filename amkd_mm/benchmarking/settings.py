@@ -85,8 +85,10 @@ def fingerprint(cfg: Config, processes: int = 1) -> str:
     """
     cfg = cfg.copy()
     cfg.pop('work_dir', None)
-    if 'randomness' in cfg:
-        cfg.randomness.pop('seed', None)
+    randomness = cfg.pop('randomness', None) or {}
+    randomness.pop('seed', None)
+    if randomness:
+        cfg.randomness = randomness
     return digest([cfg.pretty_text, list(map(file_digest, checkpoints_read(cfg))), processes])
 
 

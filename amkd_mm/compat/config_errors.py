@@ -7,6 +7,7 @@ def apply():
     """Apply every repair of this file. Calling it again changes nothing."""
     name_arguments()
     name_keys()
+    name_bases()
 
 
 def name_arguments():
@@ -67,3 +68,36 @@ def name_keys():
         setattr(Runner, name, located(getattr(Runner, name), lambda runner: runner.cfg))
     from_cfg = located(Runner.from_cfg.__func__, lambda _, cfg: cfg)
     Runner.from_cfg = classmethod(from_cfg)
+
+
+def name_bases():
+    """``KeyError: Duplicate key is not allowed among bases``, but of which bases?
+
+    MMEngine 0.10.7.
+    """
+    from mmengine.config import Config
+
+    upstream_read = Config._file2dict
+    if upstream_read.__module__ == __name__:
+        return
+    # The bases that were read of each config that is being read, which may be a base itself.
+    reading = []
+
+    def read(filename, *args, **kwargs):
+        reading.append([])
+        try:
+            found = upstream_read(filename, *args, **kwargs)
+        except KeyError as error:
+            from ..config.errors import explain_bases
+
+            explained = explain_bases(reading[-1], error)
+            if explained is None:
+                raise
+            raise explained.with_traceback(error.__traceback__) from None
+        finally:
+            reading.pop()
+        if reading:
+            reading[-1].append((filename, list(found[0])))
+        return found
+
+    Config._file2dict = staticmethod(read)

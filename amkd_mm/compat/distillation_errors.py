@@ -97,7 +97,7 @@ def name_failing_losses():
                 raise ValueError(
                     f'distiller.distill_losses.{name} fails on {given}: {error}. Where the widths '
                     'of student and teacher differ, give one of them a connector, see '
-                    'configs/_base_/distillers/connector.py'
+                    'configs/_base_/distillers/amkd_teacher_embedding.py'
                 ) from error
         return losses
 

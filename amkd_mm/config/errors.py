@@ -8,11 +8,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from inspect import Parameter, isclass, signature
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import Registry
 
+DUPLICATE = 'Duplicate key is not allowed among bases'
 UNEXPECTED = re.compile(r"got an unexpected keyword argument '(\w+)'")
 MISSING = re.compile(r'missing \d+ required (?:positional|keyword-only) arguments?: (.*)')
 # Names that a message lists.
@@ -122,6 +124,35 @@ def explain(registry: Registry, entry: Mapping, error: Exception) -> ConfigError
         if lacking and set(lacking) <= set(arguments_of(built)):
             return ConfigTypeError(entry, None, f'{name} needs {lacking}, too')
     return None
+
+
+def explain_bases(
+    bases: Sequence[tuple[str, Sequence[str]]], error: KeyError
+) -> ConfigKeyError | None:
+    """The error of a config two of whose bases have a key in common, which names them.
+
+    Args:
+        bases (Sequence[tuple]): The file of each base that was read, and its keys.
+        error (KeyError): What was raised while reading a config.
+
+    Returns:
+        ConfigKeyError | None: None if the error is about something else.
+    """
+    if isinstance(error, ConfigError) or DUPLICATE not in str(error):
+        return None
+    *others, (last, keys) = bases
+    shared = {file: [key for key in known if key in keys] for file, known in others}
+    shared = {file: common for file, common in shared.items() if common}
+    files = ['/'.join(Path(file).parts[-2:]) for file in (*shared, last)]
+    common = list(dict.fromkeys(key for found in shared.values() for key in found))
+    text = f'{files} share the keys {common}, which bases of one config must not: '
+    if any(file.endswith('default_runtime.py') for file in files):
+        text += 'leave out default_runtime.py, because each part in `_base_/distillers` includes it'
+    else:
+        text += 'leave one out, or let one of them inherit the other by its own `_base_`'
+    found = ConfigKeyError({}, None, text)
+    found.keys = ['_base_']
+    return found
 
 
 def near(name: str, known: Sequence[str]) -> list[str]:

@@ -96,7 +96,7 @@ class PairMetric(SparingMetric):
         if not self._was_given:
             raise TypeError(
                 f'{self.name} was not given the networks: add '
-                "dict(type='mmrazor.MetricAlgorithmHook') to `custom_hooks`"
+                "metric_algorithm=dict(type='mmrazor.MetricAlgorithmHook') to `default_hooks`"
             )
         if self._algorithm is None:
             return

@@ -80,8 +80,8 @@ class BoundaryVisualizationHook(Hook):
         if not self._producers:
             raise ValueError(
                 'BoundaryVisualizationHook draws the samples of `BoundarySampleHook`: add '
-                "dict(type='mmrazor.BoundarySampleHook', ...) to `custom_hooks`, or set "
-                '`enable=False`'
+                "boundary_samples=dict(type='mmrazor.BoundarySampleHook', ...) to `default_hooks`, "
+                'or set `enable=False`'
             )
 
     def before_train_epoch(self, runner) -> None:

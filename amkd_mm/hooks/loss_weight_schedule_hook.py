@@ -52,11 +52,11 @@ class LossWeightScheduleHook(Hook):
         quarters of the training on boundary samples. BSS's loss has no factor tau^2; for
         ``KLDivergence``, which has it, divide them by tau^2 as ``configs/bss`` does:
 
-        >>> custom_hooks = [
-        ...     dict(type='mmrazor.LossWeightScheduleHook', loss='loss_kl', policy='linear',
-        ...          start=4., stop=1.),
-        ...     dict(type='mmrazor.LossWeightScheduleHook', loss='loss_boundary',
-        ...          policy='linear', start=2., stop=0., end=0.75)]
+        >>> default_hooks = dict(
+        ...     kl_weight=dict(type='mmrazor.LossWeightScheduleHook', loss='loss_kl',
+        ...                    policy='linear', start=4., stop=1.),
+        ...     boundary_weight=dict(type='mmrazor.LossWeightScheduleHook', loss='loss_boundary',
+        ...                          policy='linear', start=2., stop=0., end=0.75))
     """
 
     def __init__(
@@ -137,8 +137,8 @@ class LossWeightScheduleHook(Hook):
         hooks = [hook for hook in runner.hooks if isinstance(hook, LossWeightScheduleHook)]
         if sum(hook.loss == self.loss for hook in hooks) > 1:
             raise ValueError(
-                f'LossWeightScheduleHook: `custom_hooks` has several for loss={self.loss!r}, of '
-                'which only the last would have an effect: leave one'
+                f'LossWeightScheduleHook: there are several for loss={self.loss!r}, of which only '
+                'the last would have an effect: leave one in `default_hooks` and `custom_hooks`'
             )
         _, total = progress_and_total(runner, self.by_epoch)
         if total and not any(self.weight(now, total) for now in range(total)):

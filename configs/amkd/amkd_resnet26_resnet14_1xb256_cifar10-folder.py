@@ -1,13 +1,3 @@
-_base_ = [
-    '../_base_/datasets/cifar10_folder_bs256.py',
-    '../_base_/models/cifar_resnet.py',
-    '../_base_/schedules/cifar10_bs256_80e.py',
-    '../_base_/distillers/amkd.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['../_base_/pairs/resnet26_resnet14_cifar10_folder.py', '../_base_/distillers/amkd.py']
 
-model = dict(
-    architecture=_base_.resnet14,
-    teacher=_base_.resnet26,
-    teacher_ckpt='work_dirs/resnet26_1xb256_cifar10-folder/epoch_80.pth',
-)
+model = _base_.pair

@@ -1,13 +1,11 @@
-_base_ = [
-    '../_base_/datasets/cifar10_folder_device_augment_bs256.py',
-    '../_base_/models/cifar_resnet.py',
-    '../_base_/schedules/cifar10_bs256_80e.py',
-    '../_base_/distillers/amkd.py',
-    '../_base_/default_runtime.py',
-]
+# Whole batches are cropped and flipped on the device, for a GPU that would wait for the pipeline:
+# its crop and flip move to the data preprocessor.
+_base_ = ['./amkd_resnet26_resnet8_1xb256_cifar10-folder.py']
 
-model = dict(
-    architecture=_base_.resnet8,
-    teacher=_base_.resnet26,
-    teacher_ckpt='work_dirs/resnet26_1xb256_cifar10-folder/epoch_80.pth',
+train_pipeline = [_base_.train_pipeline[0], _base_.train_pipeline[-1]]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+
+data_preprocessor = dict(
+    type='mmpretrain.DeviceAugmentDataPreprocessor',
+    device_augments=_base_.train_pipeline[1:-1],
 )

@@ -1,15 +1,4 @@
-_base_ = [
-    '../_base_/datasets/digits_bs64.py',
-    '../_base_/models/cifar_resnet.py',
-    '../_base_/schedules/digits_bs64_12e.py',
-    '../_base_/distillers/factor_transfer.py',
-    '../_base_/digits_runtime.py',
-]
+_base_ = ['../_base_/pairs/resnet26_resnet8_digits.py', '../_base_/distillers/factor_transfer.py']
 
 first_stage = 'work_dirs/factor_transfer_resnet26_resnet8_1xb64_digits_pretrain/epoch_6.pth'
-model = dict(
-    architecture=_base_.resnet8,
-    teacher=_base_.resnet26,
-    teacher_ckpt='work_dirs/resnet26_1xb64_digits/epoch_12.pth',
-    init_cfg=dict(checkpoint=first_stage),
-)
+model = dict(_base_.pair, init_cfg=dict(checkpoint=first_stage))

@@ -1,13 +1,3 @@
-_base_ = [
-    '../_base_/datasets/cifar10_bs256.py',
-    '../_base_/models/cifar_resnet.py',
-    '../_base_/schedules/cifar10_bs256_80e.py',
-    '../_base_/distillers/kd.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['../_base_/pairs/resnet26_resnet8_cifar10.py', '../_base_/distillers/kd.py']
 
-model = dict(
-    architecture=_base_.resnet8,
-    teacher=_base_.resnet26,
-    teacher_ckpt='work_dirs/resnet26_1xb256_cifar10/epoch_80.pth',
-)
+model = _base_.pair

@@ -1,13 +1,3 @@
-_base_ = [
-    'mmpretrain::_base_/datasets/imagenet_bs32.py',
-    '../_base_/models/mmpretrain_resnet_in1k.py',
-    '../_base_/schedules/imagenet_bs256_100e.py',
-    '../_base_/distillers/kd.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['../_base_/pairs/resnet50_resnet18_in1k.py', '../_base_/distillers/kd.py']
 
-model = dict(
-    architecture=_base_.resnet18,
-    teacher=_base_.resnet50,
-    teacher_ckpt=_base_.resnet50_ckpt,
-)
+model = _base_.pair

@@ -1,13 +1,3 @@
-_base_ = [
-    '../_base_/datasets/tiny_imagenet_bs128.py',
-    '../_base_/models/cifar_resnet_tiny_imagenet.py',
-    '../_base_/schedules/tiny_imagenet_bs128_100e.py',
-    '../_base_/distillers/kd.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['../_base_/pairs/resnet56_resnet20_tiny_imagenet.py', '../_base_/distillers/kd.py']
 
-model = dict(
-    architecture=_base_.resnet20,
-    teacher=_base_.resnet56,
-    teacher_ckpt='work_dirs/resnet56_1xb128_tiny-imagenet/epoch_100.pth',
-)
+model = _base_.pair

@@ -1,13 +1,3 @@
-_base_ = [
-    '../_base_/datasets/digits_bs64.py',
-    '../_base_/models/cifar_resnet.py',
-    '../_base_/schedules/digits_bs64_12e.py',
-    '../_base_/distillers/bss_tald.py',
-    '../_base_/digits_runtime.py',
-]
+_base_ = ['../_base_/pairs/resnet26_resnet8_digits.py', '../_base_/distillers/bss_tald.py']
 
-model = dict(
-    architecture=_base_.resnet8,
-    teacher=_base_.resnet26,
-    teacher_ckpt='work_dirs/resnet26_1xb64_digits/epoch_12.pth',
-)
+model = _base_.pair

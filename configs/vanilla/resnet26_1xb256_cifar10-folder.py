@@ -1,11 +1,3 @@
-_base_ = [
-    '../_base_/datasets/cifar10_folder_bs256.py',
-    '../_base_/models/cifar_resnet.py',
-    '../_base_/schedules/cifar10_bs256_80e.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['../_base_/pairs/resnet26_resnet8_cifar10_folder.py', '../_base_/single_network.py']
 
-model = _base_.resnet26
-
-val_cfg = dict()
-test_cfg = dict()
+model = _base_.pair.teacher

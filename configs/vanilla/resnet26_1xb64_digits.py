@@ -1,11 +1,3 @@
-_base_ = [
-    '../_base_/datasets/digits_bs64.py',
-    '../_base_/models/cifar_resnet.py',
-    '../_base_/schedules/digits_bs64_12e.py',
-    '../_base_/digits_runtime.py',
-]
+_base_ = ['../_base_/pairs/resnet26_resnet8_digits.py', '../_base_/single_network.py']
 
-model = _base_.resnet26
-
-val_cfg = dict()
-test_cfg = dict()
+model = _base_.pair.teacher

@@ -1,11 +1,3 @@
-_base_ = [
-    '../_base_/datasets/cifar100_bs64.py',
-    '../_base_/models/cifar_resnet_cifar100.py',
-    '../_base_/schedules/cifar100_bs64_240e.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['../_base_/pairs/resnet56_resnet20_cifar100.py', '../_base_/single_network.py']
 
-model = _base_.resnet56
-
-val_cfg = dict()
-test_cfg = dict()
+model = _base_.pair.teacher

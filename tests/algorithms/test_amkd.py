@@ -901,7 +901,7 @@ def test_warns_once_if_nothing_makes_boundary_rows():
     model = amkd().train()
     clean = rows(4)
     (message,) = warnings_of(model.loss, *clean)
-    assert "['loss_boundary', 'loss_triplet']" in message and 'custom_hooks' in message
+    assert "['loss_boundary', 'loss_triplet']" in message and 'default_hooks' in message
     assert not warnings_of(model.loss, *clean)
 
 

@@ -32,9 +32,9 @@ def fail(tmp_path, options, kind=TypeError):
 @pytest.mark.parametrize(
     'key, near',
     [
-        ('custom_hooks.0.num_sample', "BoundarySampleHook .*'num_samples'"),
-        ('custom_hooks.0.intervall', "BoundarySampleHook .*'interval'"),
-        ('custom_hooks.0.attack.max_step', "BoundarySearch .*'max_steps'"),
+        ('default_hooks.boundary_samples.num_sample', "BoundarySampleHook .*'num_samples'"),
+        ('default_hooks.boundary_samples.intervall', "BoundarySampleHook .*'interval'"),
+        ('default_hooks.boundary_samples.attack.max_step', "BoundarySearch .*'max_steps'"),
         ('default_hooks.checkpoint.max_keep_ckpt', 'no such setting: .*CheckpointHook'),
         ('model.distiller.distill_losses.loss_kl.tua', "KLDivergence .*'tau'"),
         ('model.distiller.student_recorders.logits.sorce', 'LogitsRecorder .* none at all'),
@@ -84,7 +84,11 @@ def test_missing_argument(tmp_path):
 @pytest.mark.parametrize(
     'key, value, near',
     [
-        ('custom_hooks.0.type', 'mmrazor.BoundrySampleHook', "'mmrazor.BoundarySampleHook'"),
+        (
+            'default_hooks.boundary_samples.type',
+            'mmrazor.BoundrySampleHook',
+            "'mmrazor.BoundarySampleHook'",
+        ),
         ('model.distiller.distill_losses.loss_kl.type', 'KLDivergance', "'KLDivergence'"),
         ('model.architecture.backbone.type', 'CifarResnet', "'CifarResNet'"),
         ('train_dataloader.dataset.type', 'Digit', "'Digits'"),
@@ -95,6 +99,53 @@ def test_missing_argument(tmp_path):
 def test_misspelt_types(tmp_path, key, value, near):
     message = fail(tmp_path, {key: value}, KeyError)
     assert message.startswith(f'{key}: ') and near in message, message
+
+
+@pytest.mark.parametrize(
+    'bases, files, keys, near',
+    [
+        (
+            ['distillers/kd.py', 'default_runtime.py'],
+            "['distillers/kd.py', '_base_/default_runtime.py']",
+            ['default_hooks', 'default_scope', 'visualizer'],
+            'leave out default_runtime.py, because each part in `_base_/distillers` includes it',
+        ),
+        (
+            [
+                'pairs/resnet26_resnet8_digits.py',
+                'distillers/kd.py',
+                'schedules/digits_bs64_12e.py',
+            ],
+            "['pairs/resnet26_resnet8_digits.py', 'schedules/digits_bs64_12e.py']",
+            ['optim_wrapper', 'param_scheduler', 'train_cfg', 'auto_scale_lr'],
+            'leave one out, or let one of them inherit the other by its own `_base_`',
+        ),
+    ],
+)
+@pytest.mark.parametrize('depth', [1, 2])
+def test_bases_with_a_key_in_common(tmp_path, bases, files, keys, near, depth):
+    """The message names files and keys, however deep in the bases of a config they are."""
+    bases = [f'{ROOT}/configs/_base_/{name}' for name in bases]
+    for number in range(depth):
+        path = tmp_path / f'{number}.py'
+        path.write_text(f'_base_ = {bases}\n')
+        bases = [str(path)]
+    with pytest.raises(KeyError) as error:
+        Config.fromfile(path)
+    message = str(error.value)
+    assert message.startswith(f'_base_: {files} share the keys [') and near in message
+    named = message[message.index('keys [') : message.index('], which')]
+    assert all(repr(key) in named for key in keys) and "'model'" not in named
+    # And nothing is left of it in the next config.
+    assert Config.fromfile(DIGITS).model.type == 'AMKD'
+
+
+def test_other_errors_of_reading_a_config_are_left_alone(tmp_path):
+    path = tmp_path / 'broken.py'
+    path.write_text('_base_ = []\nvalue = {}["absent"]\n')
+    with pytest.raises(KeyError) as error:
+        Config.fromfile(path)
+    assert type(error.value) is KeyError and error.value.args == ('absent',)
 
 
 def test_errors_about_something_else_are_left_alone():

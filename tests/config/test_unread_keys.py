@@ -68,7 +68,7 @@ def test_what_nothing_reads_is_found(write, text, key, place):
         # Helper variables, used here or by whoever reads the config.
         'bgr_mean = [1, 2, 3]',
         "data_settings = dict(x=1)\ndataset_type = 'Digits'",
-        "hooks = _base_.custom_hooks\ncustom_hook = dict(type='EMAHook')\n"
+        "hooks = [dict(type='SyncBuffersHook')]\ncustom_hook = dict(type='EMAHook')\n"
         'custom_hooks = hooks + [custom_hook]',
         "vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]\n"
         'visualizer = dict(vis_backends=vis_backends)',

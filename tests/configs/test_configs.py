@@ -1,6 +1,8 @@
-"""Every shipped config builds, and every distillation config makes a training step."""
+"""The shipped configs are few and short, and every one of them makes training steps."""
 
 import os
+import re
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -23,9 +25,35 @@ from mmrazor.registry import MODELS
 import amkd_mm  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = sorted((ROOT / 'configs').glob('[a-z]*/*.py'))
-IMAGE_SIZES = dict(digits=8, tiny=64, in1k=224)
-BATCH = 4
+FOLDER = ROOT / 'configs'
+BASES = FOLDER / '_base_'
+CONFIGS = sorted(FOLDER.glob('[a-z]*/*.py'))
+PAIRS = sorted((BASES / 'pairs').glob('*.py'))
+METHODS = sorted({path.parent.name for path in CONFIGS})
+# How the file names of configs name a pair, data and students; a plain method has each.
+MATRIX = {
+    path.stem.removeprefix('amkd_')
+    for path in CONFIGS
+    if path.parent.name == 'amkd' and not path.stem.endswith('device-augment')
+}
+# Parts that no shipped config has, for a config of one's own: a pair for them, and what is taken
+# over of it.
+PAIR, STUDENT = 'model = _base_.pair', 'model = dict(architecture=_base_.pair.architecture)'
+OTHER_PARTS = dict(
+    abloss_pretrain_resnet50_resnet18=('resnet50_resnet18_in1k', PAIR),
+    amkd_feature=('resnet26_resnet8_digits', PAIR),
+    at_resnet50_resnet18=('resnet50_resnet18_in1k', PAIR),
+    byot_resnet18=('resnet50_resnet18_in1k', STUDENT),
+    crd_resnet50_resnet18=('resnet50_resnet18_in1k', PAIR),
+    dkd_in1k=('resnet50_resnet18_in1k', PAIR),
+    factor_transfer_resnet50_resnet18=('resnet50_resnet18_in1k', PAIR),
+    factor_transfer_pretrain_resnet50_resnet18=('resnet50_resnet18_in1k', PAIR),
+    fitnets_resnet50_resnet18=('resnet50_resnet18_in1k', PAIR),
+    msff_resnet50_resnet18=('resnet50_resnet18_in1k', PAIR),
+    ofd_resnet50_resnet18=('resnet50_resnet18_in1k', PAIR),
+    wsld_in1k=('resnet50_resnet18_in1k', PAIR),
+)
+BATCH, STEPS = 4, 2
 
 
 @DATASETS.register_module()
@@ -36,14 +64,15 @@ class RandomImages(torch.utils.data.Dataset):
 
     def __init__(self, size, pipeline):
         generator = torch.Generator().manual_seed(0)
-        self.images = torch.randint(0, 256, (BATCH, size, size, 3), generator=generator)
-        self.labels = torch.arange(BATCH) % 2
+        shape = (BATCH * STEPS, size, size, 3)
+        self.images = torch.randint(0, 256, shape, generator=generator)
+        self.labels = torch.arange(BATCH * STEPS) % 2
         # The images are in memory already.
         steps = [step for step in pipeline if step['type'] != 'LoadImageFromFile']
         self.pipeline = Compose(steps)
 
     def __len__(self):
-        return BATCH
+        return BATCH * STEPS
 
     def __getitem__(self, index):
         image = self.images[index].numpy().astype('uint8')
@@ -52,58 +81,159 @@ class RandomImages(torch.utils.data.Dataset):
 
 
 def test_there_are_configs_for_all_methods_and_data():
-    names = [path.stem for path in CONFIGS]
-    for data in ('digits', 'cifar10', 'cifar10-folder'):
-        for student in ('resnet8', 'resnet14'):
-            for method in ('kd_logits', 'bss', 'amkd'):
-                assert any(
-                    n.startswith(f'{method}_resnet26_{student}_') and n.endswith(f'_{data}')
-                    for n in names
-                )
-    for method in ('kd_logits', 'bss', 'amkd'):
-        assert f'{method}_resnet50_resnet18_8xb32_in1k' in names
-    for data in ('cifar100', 'tiny-imagenet'):
-        for pair in ('resnet56_resnet20', 'resnet50_resnet18'):
-            for method in ('kd_logits', 'bss', 'amkd'):
-                assert any(n.startswith(f'{method}_{pair}_') and n.endswith(data) for n in names)
+    """AMKD and what it is compared with on every pair; every other method on two pairs."""
+    assert {name.rpartition('_')[2] for name in MATRIX} == {
+        *('digits', 'cifar10', 'cifar10-folder', 'cifar100', 'tiny-imagenet', 'in1k')
+    }
+    assert len(MATRIX) == 10
+    for method, prefix in dict(kd='kd_logits_', bss='bss_').items():
+        names = {path.stem for path in CONFIGS if path.parent.name == method}
+        assert names == {prefix + name for name in MATRIX}
+    networks = {path.stem for path in CONFIGS if path.parent.name == 'vanilla'}
+    pairs = [name.split('_', 2) for name in MATRIX]
+    assert networks == {f'{name}_{rest}' for *both, rest in pairs for name in both}
+    for method in {*METHODS} - {'vanilla', 'kd', 'bss', 'amkd', 'mixes'}:
+        names = [path.stem for path in CONFIGS if path.parent.name == method]
+        stages = ['_pretrain', '_train'] if method in ('factor_transfer', 'abloss') else ['']
+        for stage in stages:
+            ours = [name for name in names if name.endswith(f'_digits{stage}')]
+            theirs = [name for name in names if name.endswith(stage) and name not in ours]
+            assert len(ours) == len(theirs) == 1, method
+        assert len(names) == 2 * len(stages)
 
 
-def test_a_pair_needs_few_lines():
-    for path in CONFIGS:
-        lines = [line for line in path.read_text().splitlines() if line.strip()]
-        assert len(lines) < 15, path
+def test_configs_are_few_and_short():
+    configs = [*CONFIGS, *FOLDER.glob('[a-z]*/pure_python/*.py')]
+    assert len(configs) <= 100
+    lines = [len(path.read_text().splitlines()) for path in configs]
+    assert statistics.median(lines) <= 8
+    assert max(len(path.read_text().splitlines()) for path in CONFIGS) < 15
+
+
+def bases_of(path):
+    """The parts that a config is made of, its bases' bases included."""
+    found = set()
+    text = path.read_text()
+    for name in re.findall(r"'(\.[\w./-]+\.py)'", text[: text.find(']', text.find('_base_ = ['))]):
+        base = (path.parent / name).resolve()
+        found |= {base} | bases_of(base)
+    return found
+
+
+def test_every_part_is_in_use():
+    """In a config, or in one that the tests below make of it."""
+    parts = {part for path in CONFIGS for part in bases_of(path)} - {*CONFIGS}
+    assert {*PAIRS} <= parts
+    for name in OTHER_PARTS:
+        path = BASES / 'distillers' / f'{name}.py'
+        assert path not in parts, f'{name} is in a config: it needs no test of its own'
+    for name in OTHER_PARTS:
+        path = BASES / 'distillers' / f'{name}.py'
+        parts |= {path} | bases_of(path)
+    assert parts == {*BASES.rglob('*.py')}
+
+
+@pytest.mark.parametrize('path', PAIRS, ids=lambda path: path.stem)
+def test_the_teacher_of_a_pair_is_what_its_own_config_trains(path):
+    """The checkpoint is the last of that config, whose network and data are the pair's."""
+    cfg = Config.fromfile(path)
+    pair = cfg.pair
+    if 'teachers' in pair:
+        given = pair.teachers.teacher
+        pair = dict(teacher=given.build_cfg, teacher_ckpt=given.ckpt_path)
+    if '://' in pair['teacher_ckpt']:
+        name = pair['teacher']['cfg_path'].rpartition('/')[2].removesuffix('.py')
+        assert pair['teacher_ckpt'].rpartition('/')[2].startswith(name)
+        return
+    folder, name, checkpoint = Path(pair['teacher_ckpt']).parts
+    alone = Config.fromfile(FOLDER / 'vanilla' / f'{name}.py')
+    assert (folder, checkpoint) == ('work_dirs', f'epoch_{alone.train_cfg.max_epochs}.pth')
+    assert alone.model == pair['teacher']
+    for key in ('data_preprocessor', 'train_dataloader', 'val_dataloader'):
+        assert alone[key] == cfg[key]
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
-def test_builds_and_steps(path, tmp_path):
-    check_step(path, path.parent.name, tmp_path)
+def test_builds_and_steps(path, tmp_path, teachers):
+    check_steps(path, path.parent.name, tmp_path, teachers)
 
 
-def test_mjkd_beside_amkd(tmp_path):
+@pytest.mark.parametrize(
+    'name',
+    [
+        # The autoencoder of 2,048 channels takes ten seconds.
+        pytest.param(name, marks=[pytest.mark.slow] * name.startswith('factor_transfer'))
+        for name in OTHER_PARTS
+    ],
+)
+def test_parts_of_no_config(name, tmp_path, teachers):
+    pair, model = OTHER_PARTS[name]
+    path = tmp_path / f'{name}_{pair}.py'
+    parts = [f'{BASES}/pairs/{pair}.py', f'{BASES}/distillers/{name}.py']
+    path.write_text(f'_base_ = {parts}\n{model}\n')
+    check_steps(path, 'mixes', tmp_path, teachers)
+
+
+def test_mjkd_beside_amkd(tmp_path, teachers):
     """MJKD's momenta, as its page shows them for a file beside AMKD's configs."""
     text = (ROOT / 'configs/mjkd/README.md').read_text().split('```python\n')[1].split('```')[0]
     path = tmp_path / 'mix_digits.py'
     path.write_text(text.replace("'./", f"'{ROOT}/configs/amkd/"))
-    check_step(path, 'mixes', tmp_path)
+    check_steps(path, 'mixes', tmp_path, teachers)
 
 
-def check_step(path, method, tmp_path):
-    """Build the config, train for a step on random images, and look at the losses."""
+@pytest.fixture(scope='module')
+def teachers(tmp_path_factory):
+    """Gives a checkpoint as a config expects it, of a teacher without training; one a network."""
+    folder, saved = tmp_path_factory.mktemp('teachers'), {}
+
+    def save(config):
+        name = repr(config)
+        if name not in saved:
+            teacher = MODELS.build(config)
+            teacher.init_weights()
+            # It gives class 0, which half of the images have, so that these can be base samples.
+            teacher.head.fc.weight.data *= 1e-6
+            teacher.head.fc.bias.data[0] += 1
+            saved[name] = str(folder / f'{len(saved)}.pth')
+            save_checkpoint(dict(state_dict=teacher.state_dict()), saved[name])
+        return saved[name]
+
+    return save
+
+
+def image_size(path):
+    """Pixels of an edge: as the data has, but for ImageNet's networks, which take any size."""
+    if 'digits' in path.stem:
+        return 8
+    if 'in1k' in path.stem:
+        # BYOT's classifiers are made for one size.
+        return 224 if 'byot' in path.stem else 64
+    return 64 if 'tiny' in path.stem else 32
+
+
+def reduce_images(pipeline, size):
+    """Let the pipeline of ImageNet end with smaller images."""
+    for step in pipeline:
+        if step['type'] == 'RandomResizedCrop':
+            step['scale'] = size
+
+
+def check_steps(path, method, tmp_path, teachers):
+    """Build the config, train for two steps on random images, and look at the losses."""
     cfg = Config.fromfile(path)
     init_default_scope('mmpretrain')
-    stem = path.stem.removesuffix('_pretrain').removesuffix('_train')
-    data = stem.rsplit('_', 1)[1].split('-')[0]
     loader = cfg.train_dataloader
     loader.update(batch_size=BATCH, num_workers=0, persistent_workers=False)
-    loader.dataset = dict(
-        type='RandomImages',
-        size=IMAGE_SIZES.get(data, 32),
-        pipeline=loader.dataset.pipeline,
-    )
+    # So that each batch has images that the teacher gets right.
+    loader.sampler = dict(type='DefaultSampler', shuffle=False)
+    size, pipeline = image_size(path), loader.dataset.pipeline
+    reduce_images(pipeline, size)
+    loader.dataset = dict(type='RandomImages', size=size, pipeline=pipeline)
     if 'teacher' in cfg.model:
-        cfg.model.teacher_ckpt = save_teacher(cfg.model.teacher, tmp_path)
+        cfg.model.teacher_ckpt = teachers(cfg.model.teacher)
     for teacher in cfg.model.get('teachers', {}).values():
-        teacher.ckpt_path = save_teacher(teacher.build_cfg, tmp_path)
+        teacher.ckpt_path = teachers(teacher.build_cfg)
     if 'init_cfg' in cfg.model:
         # A first stage's; that the second reads all of it is tested in test_peers.py.
         first = str(tmp_path / 'first.pth')
@@ -114,7 +244,7 @@ def check_step(path, method, tmp_path):
     crd = cfg.model.get('distiller', {}).get('distill_losses', {}).get('loss_crd')
     if crd:
         # A memory of all images of ImageNet takes a gigabyte.
-        crd.update(sample_n=BATCH, neg_num=8)
+        crd.update(sample_n=BATCH * STEPS, neg_num=8)
 
     runner = Runner(
         cfg.model,
@@ -124,20 +254,24 @@ def check_step(path, method, tmp_path):
         optim_wrapper=cfg.optim_wrapper,
         data_preprocessor=cfg.data_preprocessor,
         default_scope='mmpretrain',
-        custom_hooks=with_loose_choice(cfg.get('custom_hooks', [])),
-        default_hooks=dict(checkpoint=None),
+        default_hooks=dict(with_loose_choice(cfg.default_hooks), checkpoint=None),
         experiment_name=path.stem + tmp_path.name,
     )
     student = getattr(runner.model, 'student', runner.model)
     # Or the Runner does so later, and everything seems to have moved.
     runner.model.init_weights()
-    before = {name: p.detach().clone() for name, p in student.named_parameters()}
+    before = {name: value.clone() for name, value in student.state_dict().items()}
     runner.train()
-    assert all(torch.isfinite(p).all() for p in student.parameters())
-    moved = [not torch.equal(p, before[name]) for name, p in student.named_parameters()]
-    # Zero-initialised residual branches stay for a step, and some first stages train no student.
-    trained = cfg.model.get('student_trainable', True)
-    assert sum(moved) > 0.7 * len(moved) if trained else not any(moved)
+    assert runner.iter == STEPS
+    assert all(torch.isfinite(value).all() for value in runner.model.state_dict().values())
+    parameters = dict(student.named_parameters())
+    moved = [name for name, p in parameters.items() if not torch.equal(p, before[name])]
+    if cfg.model.get('student_trainable', True):
+        assert len(moved) > 0.9 * len(parameters)
+    else:
+        # Nor do the statistics of batch norm.
+        after = student.state_dict()
+        assert all(torch.equal(after[name], value) for name, value in before.items())
 
     scalars = runner.message_hub.log_scalars
     expected = dict(
@@ -152,22 +286,10 @@ def check_step(path, method, tmp_path):
     assert found == expected[method]
 
 
-def save_teacher(config, tmp_path):
-    """A checkpoint as a config expects it, of a teacher without training."""
-    teacher = MODELS.build(config)
-    teacher.init_weights()
-    # It gives class 0, which half of the images have, so that these can be base samples.
-    teacher.head.fc.weight.data *= 1e-6
-    teacher.head.fc.bias.data[0] += 1
-    save_checkpoint(dict(state_dict=teacher.state_dict()), str(tmp_path / 'teacher.pth'))
-    return str(tmp_path / 'teacher.pth')
-
-
 def with_loose_choice(hooks):
     """An untrained student is rarely right: do not ask it."""
-    for hook in hooks:
-        if hook['type'].endswith('BoundarySampleHook'):
-            hook.update(num_samples=1.0, student_correct=False, keep_unreached=True)
+    if 'boundary_samples' in hooks:
+        hooks.boundary_samples.update(num_samples=1.0, student_correct=False, keep_unreached=True)
     return hooks
 
 
@@ -212,7 +334,7 @@ def cifar_resnet(depth, num_classes=10):
 def test_embeddings_of_different_width_and_a_feature_loss():
     """The distances are measured in the teacher's space, by the losses' own definition."""
     torch.manual_seed(0)
-    config = Config.fromfile(ROOT / 'configs/_base_/distillers/feature.py').model
+    config = Config.fromfile(ROOT / 'configs/_base_/distillers/amkd_feature.py').model
     teacher = dict(
         cifar_resnet(8),
         backbone=dict(type='ResNet_CIFAR', depth=18, base_channels=4, stem_channels=4),

@@ -44,9 +44,9 @@ def test_it_is_the_text_config():
     for part in ('distill_losses', 'student_recorders', 'loss_forward_mappings'):
         found, expected = (cfg.model.distiller[part].to_dict() for cfg in (pure, text))
         assert without_types(found) == without_types(expected)
-    hooks, others = (without_types(cfg.to_dict()['custom_hooks']) for cfg in (pure, text))
-    assert hooks == others
-    for key in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'train_dataloader'):
+    hooks, others = (without_types(cfg.to_dict()['default_hooks']) for cfg in (pure, text))
+    assert hooks == others and list(hooks) == list(others)
+    for key in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'train_dataloader', 'env_cfg'):
         assert pure[key] == text[key]
 
 
@@ -117,4 +117,5 @@ val_dataloader = dict(
 val_evaluator = dict(type=Accuracy, topk=(1,))
 optim_wrapper = dict(type=OptimWrapper, optimizer=dict(type=SGD, lr=0.05))
 train_cfg = dict(by_epoch=True, max_epochs=1)
+default_hooks = dict()
 """

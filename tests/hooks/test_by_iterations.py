@@ -47,7 +47,7 @@ def config(tmp_path_factory):
     teacher.init_weights()
     save_checkpoint(dict(state_dict=teacher.state_dict()), cfg.model.teacher_ckpt)
     # The teacher knows nothing: keep what it cannot classify.
-    cfg.custom_hooks[0].update(keep_unreached=True)
+    cfg.default_hooks.boundary_samples.update(keep_unreached=True)
     return cfg
 
 

@@ -327,7 +327,7 @@ def test_several_schedules(tmp_path):
 
 def test_a_second_schedule_of_one_loss_is_an_error(tmp_path):
     hooks = [dict(loss='loss_kl', policy='constant', start=start) for start in (1.0, 2.0)]
-    with pytest.raises(ValueError, match="`custom_hooks` has several for loss='loss_kl'"):
+    with pytest.raises(ValueError, match="there are several for loss='loss_kl'"):
         train(tmp_path, hooks, dict(loss_kl=dict(type='KLDivergence')), epochs=1)
 
 

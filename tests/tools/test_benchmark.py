@@ -403,6 +403,11 @@ def test_fingerprint(tmp_path):
 
     first = found()
     assert found('randomness.seed=5') == found('work_dir=x') == first
+    # Nor does a seed count for a config that has none.
+    alone = ROOT / 'configs/vanilla/resnet8_1xb256_cifar10.py'
+    seeds = [], ['randomness.seed=5']
+    prints = {settings.fingerprint(load_config(alone, seed)) for seed in seeds}
+    assert len(prints) == 1
     others = {found('train_cfg.max_epochs=1'), found('optim_wrapper.optimizer.lr=1.')}
     others |= {found(processes=2)}
     checkpoint.write_bytes(b'2')

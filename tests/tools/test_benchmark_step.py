@@ -144,7 +144,7 @@ def test_peak_memory(bench):
 
 def test_tables(benchmark, tmp_path, monkeypatch, capsys):
     arguments = [str(CONFIG), '--steps', '2', '--warmup', '1', '--cfg-options']
-    arguments += ['model.teacher_ckpt=None', 'custom_hooks.0.student_correct=False']
+    arguments += ['model.teacher_ckpt=None', 'default_hooks.boundary_samples.student_correct=False']
     arguments += ['--json', str(tmp_path / 'figures.json')]
     monkeypatch.setattr(sys, 'argv', ['benchmark_step.py', *arguments])
     with DefaultScope.overwrite_default_scope('mmpretrain'):

@@ -84,8 +84,7 @@ def write(tmp_path):
         lines = [
             '_base_ = [',
             f"    '{ROOT}/configs/_base_/datasets/digits_bs64.py',",
-            f"    '{ROOT}/configs/_base_/distillers/{base}.py',",
-            f"    '{ROOT}/configs/_base_/default_runtime.py']",
+            f"    '{ROOT}/configs/_base_/distillers/{base}.py']",
         ]
         for key, network in networks.items():
             networks[key] = dict(network, _scope_='mmpretrain')
@@ -335,7 +334,10 @@ def test_teacher_that_is_wrong(run, write, save):
     torch.save(checkpoint, path)
     hook = dict(type='mmrazor.BoundarySampleHook', attack=dict(type='BoundarySearch'))
     status, text = run(
-        write(model=dict(teacher_ckpt=str(path)), custom_hooks=[dict(hook, num_samples=1)])
+        write(
+            model=dict(teacher_ckpt=str(path)),
+            default_hooks=dict(boundary_samples=dict(hook, num_samples=1)),
+        )
     )
     labels = [item['gt_label'] for item in Digits(pipeline=[])]
     zeros = sum(labels[int(i * (len(labels) - 1) / 7)] == 0 for i in range(8))
@@ -447,7 +449,7 @@ def test_wrong_usage(run, tmp_path):
         (['mmpretrain::resnet/absent.py', TEACHER], 'no such config: mmpretrain::resnet/absent.py'),
         (['absent_package::a.py', TEACHER], 'no such package with configs: absent_package'),
         ([DIGITS, '--batch-size', '1'], 'at least 2'),
-        ([DIGITS, '--cfg-options', 'custom_hooks.9.x=1'], '--cfg-options: Index 9'),
+        ([DIGITS, '--cfg-options', 'test_pipeline.9.x=1'], '--cfg-options: Index 9'),
     ):
         status, text = run(*arguments)
         assert status == 2 and message in text, arguments
@@ -657,7 +659,7 @@ def test_misspelt_settings(run, trained):
     """Also those of hooks and metrics that the step does without."""
     options = ['--cfg-options', SMALL, f'model.teacher_ckpt={trained}']
     for key in (
-        'custom_hooks.0.attack.max_step',
+        'default_hooks.boundary_samples.attack.max_step',
         'default_hooks.boundary_visualization.intervall',
         'val_evaluator.topc',
         'model.distiller.distill_losses.loss_kl.tua',

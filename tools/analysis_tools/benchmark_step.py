@@ -79,7 +79,10 @@ class Bench:
         self.runner = Runner.from_cfg(cfg)
         hooks = [hook for hook in self.runner.hooks if isinstance(hook, BoundarySampleHook)]
         if not hooks:
-            raise SystemExit('benchmark_step: CONFIG has no BoundarySampleHook in `custom_hooks`')
+            raise SystemExit(
+                'benchmark_step: CONFIG has no BoundarySampleHook in `default_hooks` or '
+                '`custom_hooks`'
+            )
         (self.hook,) = hooks
         self.model = self.runner.model
         self.optim = self.runner.optim_wrapper = self.runner.build_optim_wrapper(

@@ -62,6 +62,7 @@ from amkd_mm.datasets.batches import labels_of
 from amkd_mm.datasets.class_numbers import check_class_numbers, class_numbers
 from amkd_mm.diagnostics.trial_step import try_step
 from amkd_mm.hooks.class_check_hook import teacher_numbers, teachers_of
+from amkd_mm.hooks.hook_settings import hook_settings
 from amkd_mm.hooks.sample_hook import SampleHook
 from amkd_mm.teachers.chance_check import is_guessing
 from amkd_mm.teachers.folded_teacher import logits_and_gradient
@@ -73,6 +74,7 @@ JUDGED, AT_ONCE, SECONDS = 256, 32, 20
 TOLERANCE = 0.1
 PACKAGE = Path(amkd_mm.__file__).parent
 DISTILLER = Path(__file__).resolve().parents[2] / 'configs/_base_/distillers/amkd.py'
+WITH_CONNECTOR = 'configs/_base_/distillers/amkd_teacher_embedding.py'
 CHECKPOINT = "model.teacher_ckpt='PATH or URL of a checkpoint of this teacher'"
 # Where a config has the networks.
 PLACES = dict(student='architecture', teacher='teacher')
@@ -138,7 +140,7 @@ def describe(error, cfg=None):
 def advice(text):
     """What to write where something fails, if it is not what the error's text ends in."""
     if 'shapes cannot be multiplied' in text or 'size of tensor' in text:
-        return 'a connector whose widths fit, see configs/_base_/distillers/connector.py'
+        return f'a connector whose widths fit, see {WITH_CONNECTOR}'
     return (re.findall(r'`([\w.]+=[^`]+)`', text) or [''])[-1]
 
 
@@ -179,7 +181,7 @@ def pair_config(teacher, student):
 def sample_hooks(cfg):
     """The config's hooks that have samples made, for a single step."""
     found = []
-    for settings in cfg.get('custom_hooks') or []:
+    for settings in hook_settings(cfg):
         if issubclass(getattr(hooks, name_of(settings), Hook), SampleHook):
             found.append(dict(settings, begin=0, end=1.0, interval=1))
         if name_of(settings) == 'BoundarySampleHook':
@@ -344,7 +346,7 @@ def check_widths(report, networks, cfg):
         text += f", the connector 'embedding' leads from {pair[0]} to {pair[1]}"
         report.problems[text] = f'model.distiller.connectors.embedding.module_args={write}'
     elif None not in widths and widths[0] != widths[1] and not connectors:
-        text += ': to compare them needs a connector, see configs/_base_/distillers/connector.py'
+        text += f': to compare them needs a connector, see {WITH_CONNECTOR}'
         report.notes[text] = f'{write} as its `module_args`'
 
 
@@ -455,7 +457,7 @@ def check_step(report, step, algorithm, cfg):
 def report_boundary(report, found, algorithm, images, right):
     """How many boundary samples the hook logged, and why there are none."""
     if not found:
-        text = 'none asked for: no BoundarySampleHook in `custom_hooks`'
+        text = 'none asked for: no BoundarySampleHook in `default_hooks` or `custom_hooks`'
     elif 'attacked' not in found:
         text = 'none made: no loss reads them by `record_idx`'
     elif found['samples']:

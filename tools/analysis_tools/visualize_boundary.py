@@ -52,6 +52,7 @@ from amkd_mm.data_preprocessors.normalizer import Normalizer
 from amkd_mm.datasets.batches import read_batch
 from amkd_mm.datasets.class_numbers import check_labels
 from amkd_mm.hooks import BoundarySampleHook
+from amkd_mm.hooks.hook_settings import hook_settings
 from amkd_mm.teachers.folded_teacher import FoldedTeacher
 from amkd_mm.visualization import (
     EmbeddingMap,
@@ -221,8 +222,7 @@ def compared_name(args):
 
 def boundary_sampler(cfg):
     """The sampler of the config's ``BoundarySampleHook``, or of a default one, and its attack."""
-    for settings in cfg.get('custom_hooks') or []:
-        settings = dict(settings)
+    for settings in map(dict, hook_settings(cfg)):
         if str(settings.pop('type')).rpartition('.')[2] == BoundarySampleHook.__name__:
             return BoundarySampleHook(**settings).sampler, settings['attack']
     attack = dict(type='BoundarySearch')

@@ -20,10 +20,15 @@ model = dict(
     )
 )
 
-# Boundary samples, and both weights rise as in `logit_standardization.py`.
-rise = dict(type='mmrazor.LossWeightScheduleHook', policy='linear', end=1 / 12)
-custom_hooks = [
-    _base_.custom_hooks[0],
-    dict(rise, loss='loss_kl', start=9 / 20, stop=9.0),
-    dict(rise, loss='loss_boundary', start=4.5 / 20, stop=4.5),
-]
+# Both weights rise as in `logit_standardization.py`.
+default_hooks = dict(
+    kl_weight=dict(
+        type='mmrazor.LossWeightScheduleHook',
+        loss='loss_kl',
+        policy='linear',
+        start=9 / 20,
+        stop=9.0,
+        end=1 / 12,
+    ),
+    boundary_weight=dict(start=4.5 / 20, stop=4.5, end=1 / 12),
+)

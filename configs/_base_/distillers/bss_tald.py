@@ -16,8 +16,5 @@ model = dict(
     )
 )
 
-custom_hooks = [
-    _base_.custom_hooks[0],
-    dict(type='mmrazor.LocalDistributionHook'),
-    *_base_.custom_hooks[1:],
-]
+# The samples of a base's hook come first.
+default_hooks = dict(local_distribution=dict(type='mmrazor.LocalDistributionHook'))

@@ -1,4 +1,6 @@
 # Classifiers on the first stages learn from the last, for CifarResNet on 32x32 images.
+_base_ = ['../default_runtime.py']
+
 model = dict(
     _scope_='mmrazor',
     type='SelfDistill',

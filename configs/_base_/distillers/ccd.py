@@ -2,6 +2,8 @@
 _base_ = ['./kd.py']
 
 model = dict(
+    # It makes the samples that the hooks ask for.
+    type='AMKD',
     distiller=dict(
         distill_losses=dict(loss_ccd=dict(type='CCDLoss', tau=3)),
         # The record of index 1 is that of the copies.
@@ -12,12 +14,12 @@ model = dict(
                 clean_preds_T=dict(recorder='logits', from_student=False),
             )
         ),
-    )
+    ),
 )
 
 # MMPretrain's RandAugment with its usual policies, two of them at 9 of 10.
-custom_hooks = [
-    dict(
+default_hooks = dict(
+    augmented_samples=dict(
         type='mmrazor.AugmentedSampleHook',
         transforms=[
             dict(
@@ -28,4 +30,4 @@ custom_hooks = [
             )
         ],
     ),
-]
+)

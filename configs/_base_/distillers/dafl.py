@@ -1,5 +1,7 @@
 # The network that is taught sees images of a generator only; of the training data their number is
 # used. The recorders name the only teacher as `teacher`.
+_base_ = ['../default_runtime.py']
+
 model = dict(
     _scope_='mmrazor',
     type='DAFLDataFreeDistillation',

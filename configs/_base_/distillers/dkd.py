@@ -20,8 +20,8 @@ model = dict(
 )
 
 # From 1/20 in the first epoch to 1 in the 20th of 240.
-custom_hooks = [
-    dict(
+default_hooks = dict(
+    dkd_weight=dict(
         type='mmrazor.LossWeightScheduleHook',
         loss='loss_dkd',
         policy='linear',
@@ -29,4 +29,4 @@ custom_hooks = [
         stop=1.0,
         end=19 / 240,
     ),
-]
+)

@@ -3,4 +3,4 @@ _base_ = ['./dkd.py']
 
 model = dict(distiller=dict(distill_losses=dict(loss_dkd=dict(tau=1, beta=0.5))))
 
-custom_hooks = []
+default_hooks = dict(dkd_weight=None)

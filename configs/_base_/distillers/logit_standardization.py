@@ -16,8 +16,8 @@ model = dict(
 
 # Ours: the weight rises over the first twelfth, much as that of DKD. The logits of an untrained
 # student hardly vary, and z-scores divide by how much they do: gradients that can kill its units.
-custom_hooks = [
-    dict(
+default_hooks = dict(
+    kl_weight=dict(
         type='mmrazor.LossWeightScheduleHook',
         loss='loss_kl',
         policy='linear',
@@ -25,4 +25,4 @@ custom_hooks = [
         stop=9.0,
         end=1 / 12,
     ),
-]
+)

@@ -1,9 +1,11 @@
 # What all distillers with one frozen teacher share.
+_base_ = ['../default_runtime.py']
+
 model = dict(
     _scope_='mmrazor',
-    # Without boundary samples this is MMRazor's SingleTeacherDistill, and refuses a teacher
-    # checkpoint that does not fit.
-    type='AMKD',
+    # MMRazor's SingleTeacherDistill, which also refuses a teacher's checkpoint that does not fit.
+    # Where hooks make samples, it is `AMKD`.
+    type='CheckedSingleTeacherDistill',
     distiller=dict(type='ConfigurableDistiller'),
 )
 

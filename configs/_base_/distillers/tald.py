@@ -2,6 +2,8 @@
 _base_ = ['./kd.py']
 
 model = dict(
+    # It makes the samples that the hooks ask for.
+    type='AMKD',
     distiller=dict(
         student_recorders=dict(labels=dict(type='Labels')),
         distill_losses=dict(loss_tald=dict(type='TALDLoss')),
@@ -13,7 +15,7 @@ model = dict(
                 gt_labels=dict(recorder='labels', from_student=True, record_idx=1),
             )
         ),
-    )
+    ),
 )
 
-custom_hooks = [dict(type='mmrazor.LocalDistributionHook')]
+default_hooks = dict(local_distribution=dict(type='mmrazor.LocalDistributionHook'))

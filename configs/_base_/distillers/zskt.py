@@ -1,5 +1,7 @@
 # The generator looks for images on which the two networks differ. Of the training data their
 # number is used. The recorders name the only teacher as `teacher`.
+_base_ = ['../default_runtime.py']
+
 model = dict(
     _scope_='mmrazor',
     type='DataFreeDistillation',

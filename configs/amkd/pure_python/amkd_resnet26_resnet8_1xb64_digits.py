@@ -20,10 +20,8 @@ from amkd_mm.recorders import EmbeddingRecorder, LabelsRecorder, LogitsRecorder
 
 with read_base():
     from ..._base_.datasets.digits_bs64 import *
+    from ..._base_.default_runtime import *
     from ..._base_.schedules.digits_bs64_12e import *
-
-# That of the names in the bases.
-default_scope = 'mmpretrain'
 
 student = dict(
     type=ImageClassifier,
@@ -78,14 +76,14 @@ model = dict(
 val_cfg = dict(type=SingleTeacherDistillValLoop)
 test_cfg = dict()
 
-custom_hooks = [
-    dict(
+default_hooks.update(
+    boundary_samples=dict(
         type=BoundarySampleHook,
         attack=dict(type=BoundarySearch),
         num_samples=0.25,
         end=0.75,
     ),
-    dict(
+    boundary_weight=dict(
         type=LossWeightScheduleHook,
         loss='loss_boundary',
         policy='linear',
@@ -93,4 +91,6 @@ custom_hooks = [
         stop=0.0,
         end=0.75,
     ),
-]
+)
+
+randomness = dict(seed=0)
