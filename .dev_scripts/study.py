@@ -22,6 +22,7 @@ from pathlib import Path
 
 import torch
 from mmengine import Config
+from study_names import NAMES
 from study_settings import SETTINGS
 
 from amkd_mm.benchmarking.records import read_lines
@@ -214,7 +215,8 @@ def main():
     parser.add_argument('--jobs', type=int, default=1, help='runs at a time (default: 1)')
     args, names = parse(parser)
     if args.list:
-        print(*SETTINGS, sep='\n')
+        for name in SETTINGS:
+            print(f'{name:32}{NAMES[name]}')
         return 0
     known, wanted = read_runs(), {}
     for name in names:

@@ -5,6 +5,7 @@ standard deviation of each setting, best first, and its gain over the baselines:
 same seed, with a 95% confidence interval. ``--measures`` prints the means of what
 ``study_measure.py`` added instead of gains. ``--write`` renews the tables of ``docs/results.md``
 and the README, each of which stands below its command, and draws the accuracies on the test images.
+Readers get the names of ``study_names.py``, with what the commands call a setting in parentheses.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from statistics import fmean
 
 from matplotlib.figure import Figure
 from study import MEASURES, ROOT, RUNS, read_runs
+from study_names import MEASURE_NAMES, NAMES
 
 from amkd_mm.benchmarking.comparison import mean_and_std, paired_gain
 from amkd_mm.benchmarking.tables import interval, number, spread
@@ -52,6 +54,11 @@ def gain(runs, baseline):
     return interval(found)
 
 
+def label(setting):
+    """A setting in a table: its name, and what the commands call it."""
+    return f'{NAMES[setting]} (`{setting}`)'
+
+
 def head_of(columns):
     """The first two lines of a markdown table."""
     return [f'| {" | ".join(columns)} |', '| --- |' + ' ---: |' * (len(columns) - 1)]
@@ -60,14 +67,14 @@ def head_of(columns):
 def table(args):
     """A markdown table of settings, best first."""
     settings = find_accuracies(args)
-    heads = ['setting', 'n', 'accuracy (%)', *(f'gain over `{name}`' for name in args.over)]
+    heads = ['setting', 'n', 'accuracy (%)', *(f'gain over {NAMES[one]}' for one in args.over)]
     lines = head_of(heads)
     means = {name: mean_and_std(list(runs.values())) for name, runs in settings.items()}
     for name in sorted(settings, key=lambda name: -means[name]['mean']):
         gains = [
             '' if name == one else gain(settings[name], settings.get(one, {})) for one in args.over
         ]
-        cells = [f'`{name}`', str(means[name]['n']), spread(means[name]), *gains]
+        cells = [label(name), str(means[name]['n']), spread(means[name]), *gains]
         lines.append(f'| {" | ".join(cells)} |')
     return '\n'.join(lines)
 
@@ -75,14 +82,14 @@ def table(args):
 def measures(args):
     """A markdown table of what was measured besides accuracy: means over the seeds."""
     settings = find(args, ('accuracy', *MEASURES))
-    heads = ['setting', 'n', 'accuracy (%)', *(name.replace('_', ' ') for name in MEASURES)]
+    heads = ['setting', 'n', 'accuracy (%)', *(MEASURE_NAMES[name] for name in MEASURES)]
     lines = head_of(heads)
     means = {
         name: [fmean(values) for values in zip(*runs.values(), strict=True)]
         for name, runs in settings.items()
     }
     for name in sorted(settings, key=lambda name: -means[name][0]):
-        cells = [f'`{name}`', str(len(settings[name])), *(f'{mean:#.3g}' for mean in means[name])]
+        cells = [label(name), str(len(settings[name])), *(f'{mean:#.3g}' for mean in means[name])]
         lines.append(f'| {" | ".join(cells)} |')
     return '\n'.join(lines)
 
@@ -107,7 +114,7 @@ def renew(page):
 def draw(args):
     """Accuracy of each setting: each run, and mean and standard deviation."""
     settings = find_accuracies(args)
-    figure = Figure(figsize=(7, 1 + 0.32 * len(settings)), layout='constrained')
+    figure = Figure(figsize=(8, 1 + 0.32 * len(settings)), layout='constrained')
     axis = figure.subplots()
     means = {name: mean_and_std(list(runs.values())) for name, runs in settings.items()}
     order = sorted(settings, key=lambda name: means[name]['mean'])
@@ -116,7 +123,7 @@ def draw(args):
         axis.scatter(runs, [place] * len(runs), s=14, color=COLOURS[1], zorder=2)
         error = means[name]['std'] or 0
         axis.errorbar(means[name]['mean'], place, xerr=error, fmt='o', color=COLOURS[0])
-    axis.set_yticks(range(len(order)), order, fontsize=8)
+    axis.set_yticks(range(len(order)), [NAMES[name] for name in order], fontsize=8)
     title = f'{args.student} on {args.data}: runs (orange), mean and standard deviation (blue)'
     axis.set_title(title, fontsize=10)
     axis.grid(axis='x', alpha=0.3)

@@ -10,21 +10,21 @@ ROOT = Path(__file__).parents[2]
 
 RUNS = """\
 data,student,schedule,setting,split,seed,accuracy,commit,torch,day
-cifar10,resnet8,short,kd,test,0,60.00,a,2,d
-cifar10,resnet8,short,kd,test,1,62.00,a,2,d
+cifar10,resnet8,short,kd-tau4-w1,test,0,60.00,a,2,d
+cifar10,resnet8,short,kd-tau4-w1,test,1,62.00,a,2,d
 cifar10,resnet8,short,amkd,test,0,61.00,a,2,d
 cifar10,resnet8,short,amkd,test,1,64.00,a,2,d
 cifar10,resnet8,short,amkd,test,2,70.00,a,2,d
 cifar10,resnet8,short,amkd,held-out,0,10.00,a,2,d
 cifar10,resnet8,long,amkd,test,3,10.00,a,2,d
 cifar10,resnet14,short,amkd,test,4,10.00,a,2,d
-cifar10,resnet8,short,other,test,0,99.00,a,2,d
+cifar10,resnet8,short,bss-published,test,0,99.00,a,2,d
 """
 
 PAGE = """\
 Text.
 
-`python .dev_scripts/study_report.py 'am*' --over kd --schedule short`
+`python .dev_scripts/study_report.py 'am*' --over kd-tau4-w1 --schedule short`
 
 | an | old |
 | --- | --- |
@@ -37,12 +37,12 @@ More text.
 RENEWED = """\
 Text.
 
-`python .dev_scripts/study_report.py 'am*' --over kd --schedule short`
+`python .dev_scripts/study_report.py 'am*' --over kd-tau4-w1 --schedule short`
 
-| setting | n | accuracy (%) | gain over `kd` |
+| setting | n | accuracy (%) | gain over KD |
 | --- | ---: | ---: | ---: |
-| `amkd` | 3 | 65.00 ± 4.58 | +1.50 (-4.85 to +7.85) |
-| `kd` | 2 | 61.00 ± 1.41 |  |
+| AMKD (`amkd`) | 3 | 65.00 ± 4.58 | +1.50 (-4.85 to +7.85) |
+| KD (`kd-tau4-w1`) | 2 | 61.00 ± 1.41 |  |
 
 More text.
 """
@@ -50,17 +50,17 @@ More text.
 
 MEASURED = """\
 data,student,schedule,setting,split,seed,accuracy,ece,agreement,boundary_agreement,mag_sim,ang_sim
-cifar10,resnet8,short,kd,test,0,60.00,10,70.0,20.0,0.5,0.1
-cifar10,resnet8,short,kd,test,1,62.00,12,71.0,10.0,0.6,0.2
-cifar10,resnet8,short,kd,test,2,99.00,,,,,
+cifar10,resnet8,short,kd-tau4-w1,test,0,60.00,10,70.0,20.0,0.5,0.1
+cifar10,resnet8,short,kd-tau4-w1,test,1,62.00,12,71.0,10.0,0.6,0.2
+cifar10,resnet8,short,kd-tau4-w1,test,2,99.00,,,,,
 cifar10,resnet8,short,amkd,test,0,99.00,,,,,
 """
 
 # Of the two runs that were measured.
 MEASURES = """\
-| setting | n | accuracy (%) | ece | agreement | boundary agreement | mag sim | ang sim |
+| setting | n | accuracy (%) | calibration error (%) | agreement, clean (%) | agreement, boundary (%) | MagSim | AngSim |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-| `kd` | 2 | 61.0 | 11.0 | 70.5 | 15.0 | 0.550 | 0.150 |"""
+| KD (`kd-tau4-w1`) | 2 | 61.0 | 11.0 | 70.5 | 15.0 | 0.550 | 0.150 |"""  # noqa: E501
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_a_study_adds_its_complete_runs_to_those_there_are(report, monkeypatch, 
     runs.write_text(MEASURED)
     monkeypatch.setattr('study.RUNS', runs)
     made = [
-        dict(setting='kd', seed=0, status='complete', curve={'15': 1.0}),
+        dict(setting='kd-tau4-w1', seed=0, status='complete', curve={'15': 1.0}),
         dict(setting='amkd', seed=3, status='complete', curve={'15': 71.234}),
         dict(setting='amkd', seed=4, status='failed', curve={}),
     ]
@@ -104,7 +104,7 @@ def test_a_study_adds_its_complete_runs_to_those_there_are(report, monkeypatch, 
     after = study.read_runs()
     kd, added = (
         ('cifar10', 'resnet8', 'batch64-warmup-cosine-15', setting, 'test', seed)
-        for setting, seed in (('kd', '0'), ('amkd', '3'))
+        for setting, seed in (('kd-tau4-w1', '0'), ('amkd', '3'))
     )
     assert set(after) == {*before, kd, added}
     assert (after[added]['accuracy'], after[added]['commit']) == ('71.23', 'c0ffee')
@@ -130,4 +130,20 @@ def test_all_runs_are_of_settings_that_can_be_run_again(report):
     known = {*study_settings.SETTINGS, 'amkd-as-data'}
     assert {key[3] for key in study.read_runs()} <= known
     page = report.PAGES[0]
-    assert '`amkd-as-data`, which earlier commits made' in page.read_text(encoding='utf-8')
+    only_earlier = '`amkd-as-data` are those that only earlier commits can make'
+    assert only_earlier in page.read_text(encoding='utf-8')
+
+
+def test_every_setting_has_a_name_of_its_own(report):
+    import study
+    import study_names
+    import study_settings
+
+    # The names say in words what the codes say: of settings, and of runs that are kept.
+    known = {*study_settings.SETTINGS, *(key[3] for key in study.read_runs())}
+    assert known == set(study_names.NAMES)
+    names = list(study_names.NAMES.values())
+    assert len(set(names)) == len(names)
+    assert not known & set(names)
+    assert not any('|' in name or '`' in name for name in names)
+    assert set(study_names.MEASURE_NAMES) == set(study.MEASURES)
