@@ -29,7 +29,7 @@ from mmrazor.utils import register_all_modules
 
 from amkd_mm.checkpoints.distillation import load_all, network_weights
 from amkd_mm.checkpoints.file_hash import name_by_hash
-from amkd_mm.checkpoints.files import read_checkpoint
+from amkd_mm.checkpoints.files import exists, read_checkpoint
 from amkd_mm.checkpoints.fit import STUDENT
 from amkd_mm.cli.downloads import explain_failed_downloads
 from amkd_mm.config.reading import read_config
@@ -180,6 +180,8 @@ def main():
         'notice damage',
     )
     args = parser.parse_args()
+    if not exists(args.checkpoint):
+        parser.error(f'checkpoint: no such file: {args.checkpoint}')
     out = Path(args.out)
     if out.suffix != '.pth':
         parser.error(f'out: the name must end in .pth: {out}')
