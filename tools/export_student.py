@@ -32,6 +32,7 @@ from amkd_mm.checkpoints.file_hash import name_by_hash
 from amkd_mm.checkpoints.files import exists, read_checkpoint
 from amkd_mm.checkpoints.fit import STUDENT
 from amkd_mm.cli.downloads import explain_failed_downloads
+from amkd_mm.config.names import config_argument
 from amkd_mm.config.reading import read_config
 from amkd_mm.data_preprocessors import DeviceAugmentDataPreprocessor
 
@@ -180,6 +181,7 @@ def main():
         'notice damage',
     )
     args = parser.parse_args()
+    args.config = config_argument(parser, args.config)
     if not exists(args.checkpoint):
         parser.error(f'checkpoint: no such file: {args.checkpoint}')
     out = Path(args.out)
