@@ -61,6 +61,16 @@ def gpu(device):
     return device
 
 
+@pytest.fixture(scope='session')
+def distillation(tmp_path_factory):
+    """The folder of a short distillation's checkpoints, and its last metrics."""
+    import amkd_mm  # noqa: F401  makes MMRazor importable
+
+    from digit_distillation import train_distillation  # isort: skip
+
+    return train_distillation(tmp_path_factory.mktemp('distillation'))
+
+
 @pytest.fixture(autouse=True)
 def no_scope_is_left():
     """A Runner sets the default scope of registries for good; the next test begins without."""

@@ -27,11 +27,13 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 from mmrazor.utils import register_all_modules
 
+from amkd_mm.checkpoints.distillation import load_all, network_weights
 from amkd_mm.checkpoints.file_hash import name_by_hash
 from amkd_mm.checkpoints.files import exists, read_checkpoint
-from amkd_mm.checkpoints.fit import STUDENT, moved, weights_in
+from amkd_mm.checkpoints.fit import STUDENT
 from amkd_mm.cli.downloads import explain_failed_downloads
 from amkd_mm.config.names import config_argument
+from amkd_mm.config.reading import read_config
 from amkd_mm.data_preprocessors import DeviceAugmentDataPreprocessor
 
 # Where the classes that a student's config may name are registered.
@@ -141,19 +143,11 @@ def student_checkpoint(checkpoint, config):
     Raises:
         ValueError: If the checkpoint holds no student, or not the student of ``config``.
     """
-    weights = moved(weights_in(checkpoint), STUDENT, '')
+    weights = network_weights('the checkpoint', checkpoint, STUDENT)
     weights = {key: value.detach().cpu().clone() for key, value in weights.items()}
-    if not weights:
-        raise ValueError(
-            f'the checkpoint has no key that begins with "{STUDENT}"; '
-            'give a checkpoint that an MMRazor algorithm wrote'
-        )
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(deepcopy(config.model))
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ValueError(f'the checkpoint does not fit model.architecture: {error}') from error
+    load_all('the checkpoint', model, weights, 'model.architecture')
 
     old = checkpoint.get('meta', {})
     # Only plain types, so that the file loads with weights_only=True.
@@ -195,14 +189,12 @@ def main():
         parser.error(f'out: the name must end in .pth: {out}')
 
     register_all_modules(False)
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
     try:
+        cfg = read_config('config', args.config, args.cfg_options)
         config = student_config(cfg)
         checkpoint = read_checkpoint('checkpoint', args.checkpoint)
         exported = student_checkpoint(checkpoint, config)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         parser.error(str(error))
     out.parent.mkdir(parents=True, exist_ok=True)
     torch.save(exported, out)

@@ -18,7 +18,8 @@ from mmengine.config import ConfigDict
 from mmengine.evaluator import DumpResults
 from mmengine.logging import print_log
 
-from amkd_mm.checkpoints.files import exists, read_checkpoint
+from amkd_mm.checkpoints.distillation import lacks_teacher_file
+from amkd_mm.checkpoints.files import read_checkpoint
 from amkd_mm.checkpoints.fit import TEACHER, has_part, weights_in
 from amkd_mm.cli.console_log import ConsoleRunner
 
@@ -109,10 +110,7 @@ def main():
         check_file(parser, 'checkpoint', args.checkpoint)
     cfg = load_config(parser, args)
     cfg.load_from = None if args.checkpoint == 'none' else args.checkpoint
-    path = cfg.model.get('teacher_ckpt')
-    if cfg.load_from is not None and path and not exists(path):
-        # The checkpoint of a distillation holds the teacher. Its own, where it is still there, says
-        # how its images were normalised.
+    if cfg.load_from is not None and lacks_teacher_file(cfg.model):
         try:
             checkpoint = read_checkpoint('checkpoint', args.checkpoint)
         except ValueError as error:

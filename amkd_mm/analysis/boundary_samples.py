@@ -1,12 +1,16 @@
 """Boundary samples of images, and how far they are."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..attacks import AttackResult, BoundaryAttack
 from ..data_preprocessors.normalizer import Normalizer
+
+# Of the lengths below.
+UNIT = 'L2, pixel values 0 to 255'
 
 
 def move_to_boundary(
@@ -23,7 +27,7 @@ def move_to_boundary(
     Args:
         attack (BoundaryAttack): Moves them.
         classify (Callable): Maps normalised inputs (N, C, H, W), not padded, to logits (N, K).
-        space (Normalizer): The way from pixels to inputs and back.
+        normalizer (Normalizer): The way from pixels to inputs and back.
         pixels (Tensor): Images in [0, 255], (N, C, H, W).
         labels (Tensor): Base classes, (N,).
         targets (Tensor): Target classes, (N,).
@@ -40,6 +44,32 @@ def move_to_boundary(
     ]
     result = AttackResult(*map(torch.cat, zip(*parts, strict=True)))
     return result._replace(inputs=normalizer.denormalize(result.inputs))
+
+
+class Mover(NamedTuple):
+    """What moves images to the boundary of one of several networks.
+
+    Attributes:
+        attack (BoundaryAttack): How.
+        normalizer (Normalizer): The way from pixels to inputs and back.
+        networks (dict[str, Callable]): Name to a function from normalised inputs (N, C, H, W), not
+            padded, to logits (N, K).
+    """
+
+    attack: BoundaryAttack
+    normalizer: Normalizer
+    networks: dict[str, Callable[[Tensor], Tensor]]
+
+    def __call__(self, name: str, pixels: Tensor, labels: Tensor, targets: Tensor) -> AttackResult:
+        """Move images to the boundary of a network; see :func:`move_to_boundary`."""
+        network = self.networks[name]
+        return move_to_boundary(self.attack, network, self.normalizer, pixels, labels, targets)
+
+    @torch.no_grad()
+    def logits(self, name: str, pixels: Tensor, batch_size: int = 256) -> Tensor:
+        """Logits (N, K) of images in [0, 255] and beyond, (N, C, H, W)."""
+        inputs = map(self.normalizer.normalize, pixels.split(batch_size))
+        return torch.cat([self.networks[name](batch) for batch in inputs])
 
 
 def distances(images: Tensor, moved: Tensor) -> Tensor:

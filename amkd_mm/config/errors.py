@@ -5,6 +5,7 @@ for is Python's ``TypeError``, which says neither where in the config it stands 
 """
 
 import re
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from inspect import Parameter, isclass, signature
@@ -19,6 +20,7 @@ UNEXPECTED = re.compile(r"got an unexpected keyword argument '(\w+)'")
 MISSING = re.compile(r'missing \d+ required (?:positional|keyword-only) arguments?: (.*)')
 # Names that a message lists.
 SHOWN = 12
+PACKAGE = Path(__file__).parents[1]
 
 
 class ConfigError(Exception):
@@ -206,3 +208,15 @@ def explain_settings(config: Mapping, error: TypeError) -> ConfigTypeError | Non
     found = ConfigTypeError({}, name, f'there is no such setting: {error}')
     found.keys = keys
     return found
+
+
+def one_line(error: BaseException) -> str:
+    """An error in one line: what it says and, unless this package says it, where."""
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    # A registry goes on with a link.
+    text = ' '.join(str(text).split()).partition(' More details can be found')[0] or 'no message'
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    path = Path(frame.filename)
+    if PACKAGE in path.parents:
+        return text
+    return f'{text} ({type(error).__name__}, {path.name}:{frame.lineno})'

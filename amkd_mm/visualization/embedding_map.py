@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib.collections import LineCollection
@@ -10,21 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
+from ..analysis.embeddings import EmbeddingMap
 from .class_style import CLASS_COLOURS, OTHER, OTHER_COLOUR, colour_classes, short_name
-
-
-class EmbeddingMap(NamedTuple):
-    """What one network makes of the samples.
-
-    Attributes:
-        clean (ndarray): Coordinates of the clean samples, (N, 2).
-        moved (ndarray): Coordinates of the boundary samples, (M, 2).
-        shares (ndarray): Share of the variance along each coordinate, (2,).
-    """
-
-    clean: np.ndarray
-    moved: np.ndarray
-    shares: np.ndarray
 
 
 def draw_embedding_map(

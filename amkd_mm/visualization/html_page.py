@@ -1,9 +1,11 @@
 """A page with pictures that is a single file."""
 
 import io
+import os
 from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
@@ -28,6 +30,22 @@ img { max-width: 100%; height: auto; }
 }
 figure { margin: 0 0 2.5rem 0; }
 """
+
+
+class NamedFigure(NamedTuple):
+    """A picture with its names.
+
+    Attributes:
+        file (str): Name of its file, without a suffix.
+        title (str): Its heading.
+        figure (Figure): The picture.
+        text (str): How to read it, or '' if another picture's says it.
+    """
+
+    file: str
+    title: str
+    figure: Figure
+    text: str
 
 
 class Picture(NamedTuple):
@@ -92,3 +110,51 @@ def html_page(
     ]
     parts = ['<!DOCTYPE html>', '<html lang="en">', '<head>', *head, '</head>', '<body>', *body]
     return '\n'.join([*parts, '</body>', '</html>', ''])
+
+
+def check_page_folder(key: str, folder: Path) -> None:
+    """Check that pictures could be written into a folder, which may not exist yet.
+
+    Args:
+        key (str): The argument that names it, for messages.
+        folder (Path): The folder.
+
+    Raises:
+        OSError: If they could not.
+    """
+    found = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not (found.is_dir() and os.access(found, os.W_OK)):
+        raise OSError(
+            f'{key}: no pictures can be written to {folder}: {found} is no folder to write to'
+        )
+
+
+def save_page(
+    folder: Path,
+    title: str,
+    verdict: Sequence[str],
+    facts: dict[str, str],
+    notes: Sequence[str],
+    figures: Sequence[NamedFigure],
+) -> Path:
+    """Write figures as PNG files, and ``index.html``, which holds them all.
+
+    Args:
+        folder (Path): It is made.
+        title (str): Of the page.
+        verdict (Sequence[str]): As for :func:`html_page`.
+        facts (dict[str, str]): As for :func:`html_page`.
+        notes (Sequence[str]): As for :func:`html_page`.
+        figures (Sequence[NamedFigure]): What is drawn.
+
+    Returns:
+        Path: The page.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = []
+    for one in figures:
+        pictures.append(Picture(one.title, to_png(one.figure), one.text))
+        (folder / f'{one.file}.png').write_bytes(pictures[-1].png)
+    page = folder / 'index.html'
+    page.write_text(html_page(title, verdict, facts, notes, pictures), encoding='utf-8')
+    return page

@@ -16,8 +16,9 @@ from mmengine.runner.checkpoint import save_checkpoint
 from mmrazor.registry import MODELS
 from mmrazor.utils import register_all_modules
 
+from amkd_mm.config.hook_settings import hook_settings
 from amkd_mm.hooks import BoundarySampleHook, LocalDistributionHook, LossWeightScheduleHook
-from amkd_mm.hooks.hook_settings import hook_settings
+from amkd_mm.hooks.sample_hook import SampleHook
 
 ROOT = Path(__file__).resolve().parents[2]
 AMKD = ROOT / 'configs/amkd/amkd_resnet26_resnet8_1xb64_digits.py'
@@ -125,9 +126,8 @@ def test_samples_are_numbered_by_names_and_then_by_custom_hooks(load, text):
         preds_T=dict(recorder, from_student=False),
         gt_labels=dict(recorder='labels', from_student=True, record_idx=2),
     )
-    settings = hook_settings(cfg)
-    names = [hook['type'].rpartition('.')[2] for hook in settings]
-    assert names.index('BoundarySampleHook') < names.index('LocalDistributionHook')
+    kinds = [kind for kind, _ in hook_settings(cfg, SampleHook)]
+    assert kinds == [BoundarySampleHook, LocalDistributionHook]
     runner = Runner.from_cfg(cfg)
     (first,), (second,) = (
         hooks_of(runner, kind) for kind in (BoundarySampleHook, LocalDistributionHook)
@@ -136,10 +136,3 @@ def test_samples_are_numbered_by_names_and_then_by_custom_hooks(load, text):
     assert runner.model.samplers == [first.sampler, second.sampler]
     assert len(first.samples.rows) <= 8 and len(second.samples.rows) == 32
     assert 'train/distill.loss_tald' in runner.message_hub.log_scalars
-
-
-def test_hook_settings_of_any_config():
-    assert hook_settings({}) == []
-    assert hook_settings(dict(default_hooks=None, custom_hooks=None)) == []
-    cfg = dict(default_hooks=dict(a=dict(type='A'), b=None), custom_hooks=[dict(type='C')])
-    assert hook_settings(cfg) == [dict(type='A'), dict(type='C')]

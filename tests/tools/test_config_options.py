@@ -13,6 +13,8 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
+from amkd_mm.diagnostics import check
+
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / 'configs/amkd/amkd_resnet26_resnet8_1xb64_digits.py'
 
@@ -49,7 +51,7 @@ def test_the_tools_say_so_once(write, tmp_path, load_tool, monkeypatch):
         assert '`custom_hook` (write `custom_hooks`)' in output
         DefaultScope._instance_dict.clear()
     MMLogger.get_current_instance().removeHandler(handler)
-    report = load_tool('analysis_tools/check_pair.py').check(Config.fromfile(path))
+    report = check(Config.fromfile(path))
     assert 'nothing reads `custom_hook` at the top of the config' in report.notes
 
 

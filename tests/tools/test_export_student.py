@@ -243,7 +243,7 @@ def test_checkpoint_of_another_student(export):
 
     other = MODELS.build(classifier(8)).state_dict()
     checkpoint = dict(state_dict={f'architecture.{key}': value for key, value in other.items()})
-    with pytest.raises(ValueError, match='does not fit model.architecture'):
+    with pytest.raises(ValueError, match='does not fit `model.architecture`'):
         export.student_checkpoint(checkpoint, Config(dict(model=classifier(4))))
 
 

@@ -6,7 +6,8 @@ import amkd_mm  # noqa: F401
 import numpy as np
 from matplotlib.colors import to_rgba
 
-from amkd_mm.visualization import EmbeddingMap, draw_embedding_map
+from amkd_mm.analysis import EmbeddingMap
+from amkd_mm.visualization import draw_embedding_map
 from amkd_mm.visualization.class_style import OTHER_COLOUR
 
 

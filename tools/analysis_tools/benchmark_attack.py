@@ -24,7 +24,7 @@ import amkd_mm  # noqa: F401
 
 # isort: split
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
@@ -32,12 +32,13 @@ from mmpretrain.registry import MODELS
 
 from amkd_mm.attacks import BoundarySearch, BSSAttack, attack_names, build_attack
 from amkd_mm.attacks.targets import sample_target
+from amkd_mm.checkpoints.distillation import load_all
 from amkd_mm.checkpoints.files import read_checkpoint
 from amkd_mm.checkpoints.fit import choose, weights_in
 from amkd_mm.classifiers.activation_checkpointing import disable_checkpointing
 from amkd_mm.cli.downloads import explain_failed_downloads
 from amkd_mm.config.model_settings import model_settings
-from amkd_mm.config.names import config_argument
+from amkd_mm.config.reading import read_config
 from amkd_mm.data_preprocessors.normalizer import Normalizer
 from amkd_mm.teachers.folded_teacher import FoldedTeacher
 
@@ -255,9 +256,10 @@ def main():
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     args = parser.parse_args()
 
-    cfg = Config.fromfile(config_argument(parser, args.config))
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    try:
+        cfg = read_config('config', args.config, args.cfg_options)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     set_random_seed(args.seed)
     device = get_device()
@@ -265,8 +267,8 @@ def main():
     try:
         checkpoint = read_checkpoint('checkpoint', args.checkpoint)
         weights = choose(weights_in(checkpoint), network).weights
-        network.load_state_dict(weights)
-    except (FileNotFoundError, ValueError, RuntimeError) as error:
+        load_all('checkpoint: it', network, weights, 'model')
+    except (OSError, ValueError) as error:
         parser.error(str(error))
     disable_checkpointing(network)
     normalizer = Normalizer(network.data_preprocessor)

@@ -30,13 +30,13 @@ import amkd_mm  # noqa: F401
 # isort: split
 import torch
 import torch.nn.functional as F
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.runner import Runner
 from mmrazor.utils import register_all_modules
 
 from amkd_mm.algorithms.amkd import exact
 from amkd_mm.cli.downloads import explain_failed_downloads
-from amkd_mm.config.names import config_argument
+from amkd_mm.config.reading import read_config
 from amkd_mm.hooks import BoundarySampleHook
 from amkd_mm.samplers import Samples
 
@@ -79,10 +79,7 @@ class Bench:
         self.runner = Runner.from_cfg(cfg)
         hooks = [hook for hook in self.runner.hooks if isinstance(hook, BoundarySampleHook)]
         if not hooks:
-            raise SystemExit(
-                'benchmark_step: CONFIG has no BoundarySampleHook in `default_hooks` or '
-                '`custom_hooks`'
-            )
+            raise SystemExit('benchmark_step: CONFIG has no BoundarySampleHook')
         (self.hook,) = hooks
         self.model = self.runner.model
         self.optim = self.runner.optim_wrapper = self.runner.build_optim_wrapper(
@@ -342,9 +339,10 @@ def main():
     args = parser.parse_args()
 
     register_all_modules(False)
-    cfg = Config.fromfile(config_argument(parser, args.config))
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    try:
+        cfg = read_config('config', args.config, args.cfg_options)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     cfg.log_level = 'ERROR'
