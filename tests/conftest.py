@@ -8,6 +8,9 @@ other tests with their tensors on the GPU.
 import gc
 from pathlib import Path
 
+# First, because it makes MMRazor importable on current PyTorch; the tests need not do it again.
+import amkd_mm  # noqa: F401
+
 import pytest
 import torch
 

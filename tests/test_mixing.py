@@ -1,17 +1,15 @@
 """AMKD beside losses, all of MMRazor that fit classification, on clean and on boundary samples."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 from pathlib import Path
 
 import pytest
 import torch
-from given_samples import step_with_samples
 from mmengine.config import Config
 from mmpretrain.structures import DataSample
 from mmrazor.models import losses as upstream
 from mmrazor.registry import MODELS
+
+from given_samples import step_with_samples
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs/_base_/distillers'
 K, WIDTH = 4, 64

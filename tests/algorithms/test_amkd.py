@@ -5,14 +5,10 @@ import runpy
 import warnings
 from pathlib import Path
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import mmrazor
 import pytest
 import torch
 import torch.nn.functional as F
-from given_samples import Given, step_with_samples
 from mmengine.dataset import pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
@@ -26,6 +22,7 @@ from torch.utils.data import DataLoader
 from amkd_mm.algorithms.boundary_norm import normalize_boundary_samples
 from amkd_mm.classifiers.activation_checkpointing import checkpointed
 from amkd_mm.samplers import Sampler, SampleRequest, Samples
+from given_samples import Given, step_with_samples
 
 NUM_CLASSES = 5
 

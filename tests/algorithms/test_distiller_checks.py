@@ -2,9 +2,6 @@
 
 from copy import deepcopy
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 from mmpretrain.structures import DataSample

@@ -1,8 +1,5 @@
 """What cannot be distilled is an error that names the key to change."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 from mmpretrain.models.classifiers import HuggingFaceClassifier
 from mmpretrain.registry import MODELS

@@ -3,9 +3,6 @@
 import logging
 from copy import deepcopy
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 from mmengine.dataset import pseudo_collate

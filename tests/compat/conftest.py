@@ -1,8 +1,5 @@
 """A distillation of two small networks on some Digits, for tests in a real Runner."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 from mmengine.config import Config

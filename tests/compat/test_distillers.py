@@ -4,11 +4,6 @@ import copy
 from pathlib import Path
 
 import pytest
-
-# First, because it makes MMRazor importable on current PyTorch.
-from amkd_mm.compat import distillers as repairs
-
-# isort: split
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
@@ -31,6 +26,8 @@ from mmrazor.models.losses import (
 from mmrazor.registry import MODELS
 from scipy import stats
 from torch import nn
+
+from amkd_mm.compat import distillers as repairs
 
 repairs.apply()
 

@@ -2,9 +2,6 @@
 
 import math
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 from mmpretrain.registry import METRICS
 from mmrazor.registry import HOOKS, MODELS, OPTIM_WRAPPERS, TASK_UTILS

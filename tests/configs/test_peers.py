@@ -3,6 +3,9 @@
 import copy
 from pathlib import Path
 
+import amkd_mm  # noqa: F401
+from amkd_mm import compat
+
 import numpy as np
 import pytest
 import torch
@@ -14,9 +17,6 @@ from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
 from scipy import stats
 from torch import nn
-
-import amkd_mm  # noqa: F401
-from amkd_mm import compat
 
 compat.apply()
 

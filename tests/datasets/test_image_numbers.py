@@ -5,10 +5,6 @@ import multiprocessing
 import numpy as np
 import pytest
 import torch
-
-import amkd_mm  # noqa: F401
-
-# isort: split
 from mmengine.dataset import BaseDataset, ConcatDataset, pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.model import BaseModule

@@ -3,9 +3,9 @@
 import importlib.util
 from pathlib import Path
 
-from mmrazor.registry import HOOKS
-
 import amkd_mm
+
+from mmrazor.registry import HOOKS
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / '.dev_scripts/api_reference.py'

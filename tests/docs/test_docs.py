@@ -31,6 +31,8 @@ from inspect import signature
 from pathlib import Path
 from typing import NamedTuple
 
+import amkd_mm
+
 import numpy as np
 import pytest
 import torch
@@ -44,7 +46,6 @@ from mmpretrain.structures import DataSample
 from mmrazor.registry import HOOKS, MODELS, TASK_UTILS
 from PIL import Image
 
-import amkd_mm
 from amkd_mm.cli.mmpretrain_tools import run_tool
 
 ROOT = Path(__file__).resolve().parents[2]

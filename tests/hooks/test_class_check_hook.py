@@ -4,9 +4,8 @@ import logging
 import types
 from pathlib import Path
 
-import amkd_mm  # noqa: F401
+from amkd_mm import compat
 
-# isort: split
 import mmcv
 import numpy as np
 import pytest
@@ -298,7 +297,7 @@ def test_labels_on_a_device_are_left_alone(train, folders):
 def test_every_runner_checks_once(train, folders, tmp_path):
     from amkd_mm.hooks.class_check_hook import ClassCheckHook
 
-    amkd_mm.compat.apply()
+    compat.apply()
     config = dict(model=network(), work_dir=str(tmp_path), default_scope='mmpretrain')
     runner = Runner(**config, experiment_name=f'once_{tmp_path.name}')
     assert sum(isinstance(hook, ClassCheckHook) for hook in runner.hooks) == 1

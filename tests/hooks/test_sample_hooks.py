@@ -2,9 +2,6 @@
 
 import random
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import numpy as np
 import pytest
 import torch

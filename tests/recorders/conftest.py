@@ -1,8 +1,5 @@
 """A classifier of four classes to record."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 from mmpretrain.registry import MODELS

@@ -1,12 +1,8 @@
 """BoundarySampler on tensors: base samples, statistics, and how often the host waits for a GPU."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 from mmpretrain.models import ClsDataPreprocessor
-from synchronisations import counted_synchronisations
 from torch import nn
 
 from amkd_mm.attacks import AttackResult, BoundaryAttack, BoundarySearch
@@ -14,6 +10,7 @@ from amkd_mm.attacks.base import choose
 from amkd_mm.attacks.targets import runner_up_target
 from amkd_mm.data_preprocessors.normalizer import Normalizer
 from amkd_mm.samplers import BoundarySampler, CleanBatch
+from synchronisations import counted_synchronisations
 
 K = 4
 

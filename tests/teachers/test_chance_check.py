@@ -2,16 +2,13 @@
 
 import warnings
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
-from given_samples import step_with_samples
 from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
 
 from amkd_mm.teachers.chance_check import BATCHES, ChanceCheck
+from given_samples import step_with_samples
 
 
 def batch(num_classes, accuracy, size=64):

@@ -30,8 +30,8 @@ if __name__ == '__main__':
 
 # First, because it makes MMRazor importable on current PyTorch.
 import amkd_mm
+from amkd_mm import hooks
 
-# isort: split
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -47,7 +47,6 @@ from mmengine.runner import set_random_seed
 from mmpretrain.structures import DataSample
 from mmrazor.utils import register_all_modules
 
-from amkd_mm import hooks
 from amkd_mm.algorithms.pair_checks import class_count_key
 from amkd_mm.checkpoints.files import exists, read_checkpoint
 from amkd_mm.classifiers import embedding_width, num_classes, to_logits
