@@ -7,6 +7,8 @@ other tests with their tensors on the GPU.
 
 import gc
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
 
 # First, because it makes MMRazor importable on current PyTorch; the tests need not do it again.
 import amkd_mm  # noqa: F401
@@ -48,6 +50,18 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if item.name in COMPILING:
                 item.add_marker(pytest.mark.skip(reason='torch.compile with a default device'))
+
+
+def pytest_collection_finish():
+    """Each data set of MMEngine collects garbage: not among all that is imported, half a second."""
+    gc.freeze()
+
+
+@pytest.fixture(scope='session', autouse=True)
+def no_pause_between_epochs():
+    """MMEngine's loop by iterations sleeps for two seconds wherever its data begin anew."""
+    with patch('mmengine.runner.loops.time', SimpleNamespace(sleep=lambda seconds: None)):
+        yield
 
 
 @pytest.fixture

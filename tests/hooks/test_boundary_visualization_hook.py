@@ -151,7 +151,8 @@ def train(
     """Train in a Runner; returns it and its back end."""
     model = make_amkd(kind)
     train_cfg = options.pop('train_cfg', dict(by_epoch=True, max_epochs=epochs))
-    drawer = dict(type='mmrazor.BoundaryVisualizationHook', enable=True)
+    # Pictures of one sample: drawing takes longer than all the rest.
+    drawer = dict(type='mmrazor.BoundaryVisualizationHook', enable=True, num_samples=1)
     runner = Runner(
         model=model,
         work_dir=str(tmp_path),
@@ -277,7 +278,7 @@ def test_says_that_no_sample_could_be_moved(tmp_path, monkeypatch):
 def test_samples_of_other_hooks_are_not_drawn(tmp_path):
     augment = dict(type='mmrazor.AugmentedSampleHook', transforms=[dict(type='RandomFlip')])
     augment['transforms'][0].update(prob=1.0)
-    _, backend = train(tmp_path, producers=[dict(PRODUCER, attack=STAY), augment])
+    _, backend = train(tmp_path, producers=[dict(PRODUCER, attack=STAY), augment], num_samples=6)
     # The notice is lower than any panel.
     assert [image.shape[0] < 200 for _, image, _ in backend.images] == [True]
 
