@@ -87,6 +87,15 @@ def no_scope_is_left():
     DefaultScope._instance_dict.clear()
 
 
+@pytest.fixture
+def mmpretrain_scope(no_scope_is_left):
+    """Types without a scope are MMPretrain's, as in its configs."""
+    from mmengine.registry import DefaultScope
+
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        yield
+
+
 @pytest.fixture(scope='module', autouse=True)
 def garbage_is_collected():
     """Networks and Runners refer to themselves, and Python seldom looks for such garbage."""

@@ -6,17 +6,7 @@ from mmpretrain.registry import MODELS
 from mmrazor.registry import MODELS as RAZOR_MODELS
 
 from amkd_mm.algorithms.pair_checks import check_pair, class_count_key
-
-
-def classifier(num_classes=4, **changes):
-    model = dict(
-        _scope_='mmpretrain',
-        type='ImageClassifier',
-        backbone=dict(type='CifarResNet', depth=8),
-        neck=dict(type='GlobalAveragePooling'),
-        head=dict(type='LinearClsHead', num_classes=num_classes, in_channels=64),
-    )
-    return model | changes
+from networks import classifier
 
 
 def vgg(num_classes):
@@ -42,7 +32,7 @@ def error_of(student=None, teacher=None, **kwargs):
 
 
 def test_class_counts():
-    message = error_of(teacher=classifier(7))
+    message = error_of(teacher=classifier(num_classes=7))
     assert 'the student has 4 classes and the teacher 7' in message
     assert '`model.architecture.head.num_classes`' in message
     assert '`model.teacher.head.num_classes`' in message
@@ -59,7 +49,7 @@ def test_class_counts_elsewhere_in_the_config():
 
 
 def test_one_class():
-    message = error_of(student=classifier(1), teacher=classifier(1))
+    message = error_of(student=classifier(num_classes=1), teacher=classifier(num_classes=1))
     assert '`model.architecture.head.num_classes` is 1' in message
 
 

@@ -15,6 +15,8 @@ from torch.utils.data import DataLoader
 
 from amkd_mm.datasets.image_numbers import count_images
 
+pytestmark = pytest.mark.usefixtures('mmpretrain_scope')
+
 PIPELINE = [dict(type='PackInputs')]
 
 
@@ -36,12 +38,6 @@ class Noise(BaseDataset):
 
     def get_cat_ids(self, idx):
         return [self.get_data_info(idx)['gt_label']]
-
-
-@pytest.fixture(autouse=True)
-def scope():
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        yield
 
 
 def noise(seed=0, size=6, **options):
