@@ -9,8 +9,8 @@ from amkd_mm.algorithms.pair_checks import check_pair, class_count_key
 from networks import classifier
 
 
-def vgg(num_classes):
-    backbone = dict(type='VGG', depth=11, num_classes=num_classes)
+def with_classes_in_the_backbone(num_classes):
+    backbone = dict(type='LeNet5', num_classes=num_classes)
     return classifier(backbone=backbone, neck=None, head=dict(type='ClsHead'))
 
 
@@ -39,11 +39,15 @@ def test_class_counts():
 
 
 def test_class_counts_elsewhere_in_the_config():
-    message = error_of(student=vgg(10), teacher=vgg(11))
+    message = error_of(
+        student=with_classes_in_the_backbone(10), teacher=with_classes_in_the_backbone(11)
+    )
     assert 'the student has 10 classes and the teacher 11' in message
     assert '`model.architecture.backbone.num_classes`' in message
     assert '`model.teacher.backbone.num_classes`' in message
-    other = dict(_scope_='mmpretrain', type='TorchVisionClassifier', model_name='alexnet')
+    other = dict(
+        _scope_='mmpretrain', type='TorchVisionClassifier', model_name='shufflenet_v2_x0_5'
+    )
     message = error_of(teacher=dict(other, num_classes=9))
     assert 'the teacher 9' in message and '`model.teacher.num_classes`' in message
 
@@ -92,7 +96,10 @@ def test_a_loss_for_another_number_of_classes():
 
 def test_a_loss_for_another_number_of_classes_beside_a_network_without_a_head():
     student = dict(
-        _scope_='mmpretrain', type='TorchVisionClassifier', model_name='alexnet', num_classes=4
+        _scope_='mmpretrain',
+        type='TorchVisionClassifier',
+        model_name='shufflenet_v2_x0_5',
+        num_classes=4,
     )
     student['loss'] = dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=1000)
     assert 'model.architecture.loss.num_classes is 1000' in error_of(student=student)

@@ -133,9 +133,9 @@ def test_samples_have_the_chosen_class(choose_targets):
     """Of whatever rows, in whatever order."""
     batch, steps = clean_batch(16, num_classes=K), 100
     sampler = BoundarySampler(STAY, 1.0, choose_targets, keep_unreached=True)
-    counts = torch.zeros(16, K)
-    for seed in range(steps):
-        found = sampler(batch, torch.Generator().manual_seed(seed))
+    counts, generator = torch.zeros(16, K), torch.Generator().manual_seed(0)
+    for _ in range(steps):
+        found = sampler(batch, generator)
         assert torch.equal(found.rows.sort().values, torch.arange(16))
         counts[found.rows, found.targets] += 1
     others = torch.ones(16, K).scatter(1, batch.labels[:, None], 0)
@@ -146,9 +146,9 @@ def test_samples_have_the_chosen_class(choose_targets):
         runner_up_target: (logits == logits.amax(1, keepdim=True)).float(),
     }[choose_targets]
     assert (counts[expected == 0] == 0).all()
-    # Frequencies of all rows added up tell the three ways apart.
+    # One on average, give or take 0.3; each of the other two ways gives more than ten.
     variance = (expected * (1 - expected) * steps).sum()
-    assert (counts - expected * steps).square().sum() <= variance * 1.5
+    assert (counts - expected * steps).square().sum() <= 2 * variance
 
 
 def test_discrepancy_is_that_of_bss():
