@@ -13,7 +13,6 @@ from pathlib import Path
 # First, because it makes MMRazor importable on current PyTorch.
 import amkd_mm
 
-# isort: split
 import mmpretrain.registry
 import mmrazor.registry
 from mmengine.registry import Registry

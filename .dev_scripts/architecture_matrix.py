@@ -19,6 +19,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import NamedTuple
 
+import amkd_mm
+
 import mmcv
 import mmengine
 import mmpretrain
@@ -35,7 +37,6 @@ from mmrazor.utils import register_all_modules
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-import amkd_mm
 from amkd_mm.classifiers import class_layers, embedding_width, num_classes, to_logits
 from amkd_mm.diagnostics.trial_step import TrialStep, try_step
 

@@ -7,6 +7,11 @@ other tests with their tensors on the GPU.
 
 import gc
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
+
+# First, because it makes MMRazor importable on current PyTorch; the tests need not do it again.
+import amkd_mm  # noqa: F401
 
 import pytest
 import torch
@@ -47,6 +52,18 @@ def pytest_collection_modifyitems(config, items):
                 item.add_marker(pytest.mark.skip(reason='torch.compile with a default device'))
 
 
+def pytest_collection_finish():
+    """Each data set of MMEngine collects garbage: not among all that is imported, half a second."""
+    gc.freeze()
+
+
+@pytest.fixture(scope='session', autouse=True)
+def no_pause_between_epochs():
+    """MMEngine's loop by iterations sleeps for two seconds wherever its data begin anew."""
+    with patch('mmengine.runner.loops.time', SimpleNamespace(sleep=lambda seconds: None)):
+        yield
+
+
 @pytest.fixture
 def device(request):
     """Where a test marked `cuda` runs."""
@@ -64,7 +81,6 @@ def gpu(device):
 @pytest.fixture(scope='session')
 def distillation(tmp_path_factory):
     """The folder of a short distillation's checkpoints, and its last metrics."""
-    import amkd_mm  # noqa: F401  makes MMRazor importable
 
     from digit_distillation import train_distillation  # isort: skip
 
@@ -78,6 +94,15 @@ def no_scope_is_left():
     from mmengine.registry import DefaultScope
 
     DefaultScope._instance_dict.clear()
+
+
+@pytest.fixture
+def mmpretrain_scope(no_scope_is_left):
+    """Types without a scope are MMPretrain's, as in its configs."""
+    from mmengine.registry import DefaultScope
+
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        yield
 
 
 @pytest.fixture(scope='module', autouse=True)

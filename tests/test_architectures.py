@@ -1,23 +1,16 @@
 """Every architecture of MMPretrain as teacher and as student, and the page that lists them."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 from mmpretrain.models import backbones, heads
 
+from scripts import load_script
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def load(path):
-    """Import a script that no package holds."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-matrix = load(ROOT / '.dev_scripts/architecture_matrix.py')
+matrix = load_script(ROOT / '.dev_scripts/architecture_matrix.py')
 
 
 @pytest.fixture(scope='module')

@@ -60,6 +60,7 @@ def repository(tmp_path):
     (tmp_path / 'amkd_mm').mkdir()
     (tmp_path / 'tests/conftest.py').write_text((ROOT / 'tests/conftest.py').read_text())
     (tmp_path / 'tests/test_some.py').write_text(TESTS)
+    (tmp_path / 'amkd_mm/__init__.py').touch()
     (tmp_path / 'amkd_mm/tests_of_devices.py').write_text(CODE)
     (tmp_path / 'pytest.ini').write_text('[pytest]\nmarkers = cuda\npythonpath = .\n')
     return tmp_path

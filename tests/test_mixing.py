@@ -1,20 +1,20 @@
 """AMKD beside losses, all of MMRazor that fit classification, on clean and on boundary samples."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 from pathlib import Path
 
 import pytest
 import torch
-from given_samples import step_with_samples
 from mmengine.config import Config
 from mmpretrain.structures import DataSample
 from mmrazor.models import losses as upstream
 from mmrazor.registry import MODELS
 
+from given_samples import step_with_samples
+from networks import classifier
+
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs/_base_/distillers'
 K, WIDTH = 4, 64
+NETWORK = classifier(num_classes=K, norm='GN')
 
 
 def logits(index, student='preds_S', teacher='preds_T'):
@@ -104,16 +104,6 @@ OTHERS = dict(
 )
 
 
-def classifier():
-    return dict(
-        _scope_='mmpretrain',
-        type='ImageClassifier',
-        backbone=dict(type='CifarResNet', depth=8, norm_cfg=dict(type='GN', num_groups=4)),
-        neck=dict(type='GlobalAveragePooling'),
-        head=dict(type='LinearClsHead', num_classes=K, in_channels=WIDTH),
-    )
-
-
 def batch(num_clean=6, num_boundary=4):
     torch.manual_seed(0)
     samples = [
@@ -149,7 +139,7 @@ def test_amkd_beside_a_loss(kind, index):
     )
     distiller.distill_losses.loss_other = dict(type=kind, **settings)
     distiller.loss_forward_mappings.loss_other = mapping(index)
-    model = MODELS.build(dict(config, architecture=classifier(), teacher=classifier())).train()
+    model = MODELS.build(dict(config, architecture=NETWORK, teacher=NETWORK)).train()
     torch.nn.init.normal_(model.teacher.head.fc.weight)
 
     inputs, samples = batch()
@@ -183,7 +173,7 @@ def test_the_triplet_loss_in_an_algorithm_of_mmrazor(algorithm, base):
     distiller.loss_forward_mappings.loss_triplet = dict(
         anchor=own, anchor_labels=given, reference=own, reference_labels=given, positive=taught
     )
-    networks = dict(architecture=classifier(), teacher=classifier())
+    networks = dict(architecture=NETWORK, teacher=NETWORK)
     # OFD looks for batch norm, and its base for the depths of its pair.
     for network, depth in zip(networks.values(), (8, 26), strict=True):
         network['backbone'] = dict(type='CifarResNet', depth=depth)

@@ -21,7 +21,6 @@ if __name__ == '__main__':
 # First, because it makes MMRazor importable on current PyTorch.
 import amkd_mm
 
-# isort: split
 import torch
 
 from amkd_mm.benchmarking.comparison import summarise

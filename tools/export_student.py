@@ -19,7 +19,6 @@ if __name__ == '__main__':
 # First, because it makes MMRazor importable and its checkpoints loadable on current PyTorch.
 import amkd_mm  # noqa: F401
 
-# isort: split
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.hub import get_config

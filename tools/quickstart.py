@@ -16,13 +16,14 @@ if __name__ == '__main__':
     # The imports below take seconds, or half a minute when the disk is slow.
     print('Loading PyTorch, MMPretrain and MMRazor ...', file=sys.stderr, flush=True)
 
+import amkd_mm  # noqa: F401  (registers everything)
+
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-import amkd_mm  # noqa: F401  (registers everything)
 from amkd_mm.attacks import BoundarySearch
 from amkd_mm.attacks.targets import runner_up_target
 from amkd_mm.cli.folder_lock import hold

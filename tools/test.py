@@ -9,10 +9,9 @@ if __name__ == '__main__' and not {'RANK', 'SLURM_PROCID'} & os.environ.keys():
     # The imports below take seconds, or half a minute when the disk is slow.
     print('Loading PyTorch, MMPretrain and MMRazor ...', file=sys.stderr, flush=True)
 
-# First, because it imports what makes MMRazor importable.
-from train import build_parser, check_checkpoints, check_file, load_config
+# First, because it makes MMRazor importable on current PyTorch.
+import amkd_mm  # noqa: F401
 
-# isort: split
 import mmengine
 from mmengine.config import ConfigDict
 from mmengine.evaluator import DumpResults
@@ -22,6 +21,7 @@ from amkd_mm.checkpoints.distillation import lacks_teacher_file
 from amkd_mm.checkpoints.files import read_checkpoint
 from amkd_mm.checkpoints.fit import TEACHER, has_part, weights_in
 from amkd_mm.cli.console_log import ConsoleRunner
+from train import build_parser, check_checkpoints, check_file, load_config
 
 
 def add_options(parser):

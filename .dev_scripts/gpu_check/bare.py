@@ -12,7 +12,6 @@ from pathlib import Path
 # First, because it makes MMRazor importable on current PyTorch.
 import amkd_mm  # noqa: F401
 
-# isort: split
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config

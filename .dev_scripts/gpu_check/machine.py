@@ -30,13 +30,11 @@ def version(package):
 def describe():
     """What a reader of figures wants to know of the machine."""
     began = time.monotonic()
-    import torch
-
     import amkd_mm  # noqa: F401
 
-    # isort: split
     import mmpretrain  # noqa: F401
     import mmrazor  # noqa: F401
+    import torch
 
     gpu = {}
     if torch.cuda.is_available():

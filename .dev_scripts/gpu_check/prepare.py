@@ -14,7 +14,6 @@ from pathlib import Path
 # First, because it makes MMRazor importable on current PyTorch.
 import amkd_mm  # noqa: F401
 
-# isort: split
 import numpy as np
 import torch
 import torch.nn.functional as F

@@ -15,7 +15,6 @@ from pathlib import Path
 # First, because it makes MMRazor importable on current PyTorch.
 import amkd_mm  # noqa: F401
 
-# isort: split
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook

@@ -2,17 +2,13 @@
 
 import copy
 import runpy
-import warnings
+from functools import partial
 from pathlib import Path
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import mmrazor
 import pytest
 import torch
 import torch.nn.functional as F
-from given_samples import Given, step_with_samples
 from mmengine.dataset import pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
@@ -23,29 +19,24 @@ from mmrazor.registry import MODELS
 from torch import nn
 from torch.utils.data import DataLoader
 
+import networks
 from amkd_mm.algorithms.boundary_norm import normalize_boundary_samples
 from amkd_mm.classifiers.activation_checkpointing import checkpointed
 from amkd_mm.samplers import Sampler, SampleRequest, Samples
+from caught import warnings_of
+from distillers import from_both
+from given_samples import Given, step_with_samples
 
 NUM_CLASSES = 5
+
+
+# With group norm, a row does not depend on the others.
+classifier = partial(networks.classifier, num_classes=NUM_CLASSES, norm='GN')
 
 
 @pytest.fixture(autouse=True)
 def seed():
     torch.manual_seed(0)
-
-
-def classifier(depth=8, norm='GN', **kwargs):
-    """A small classifier; with group norm, a row does not depend on the others."""
-    norm_cfg = dict(type='GN', num_groups=4) if norm == 'GN' else dict(type=norm)
-    return dict(
-        _scope_='mmpretrain',
-        type='ImageClassifier',
-        backbone=dict(type='CifarResNet', depth=depth, norm_cfg=norm_cfg),
-        neck=dict(type='GlobalAveragePooling'),
-        head=dict(type='LinearClsHead', num_classes=NUM_CLASSES, in_channels=64),
-        **kwargs,
-    )
 
 
 def random_dropping_classifier():
@@ -67,12 +58,6 @@ def record(recorder, student, record_idx=0, **kwargs):
     return dict(recorder=recorder, from_student=student, record_idx=record_idx, **kwargs)
 
 
-def kl(record_idx=0):
-    return dict(
-        preds_S=record('logits', True, record_idx), preds_T=record('logits', False, record_idx)
-    )
-
-
 def distiller(**changes):
     """KD on clean and on boundary rows, and the triplet loss between both."""
     config = dict(
@@ -89,8 +74,8 @@ def distiller(**changes):
             loss_triplet=dict(type='TripletDistillLoss', margin=1.0, loss_weight=0.7),
         ),
         loss_forward_mappings=dict(
-            loss_kl=kl(),
-            loss_boundary=kl(1),
+            loss_kl=from_both(),
+            loss_boundary=from_both(record_idx=1),
             loss_triplet=dict(
                 anchor=record('embedding', True, 1),
                 anchor_labels=record('loss_inputs', True, 1, data_idx=1),
@@ -482,7 +467,7 @@ def test_rows_of_two_hooks(present):
     """Those of the second have `record_idx=2`, also in steps in which the first makes none."""
     config = distiller(
         distill_losses={f'loss_{i}': dict(type='KLDivergence', tau=3) for i in range(3)},
-        loss_forward_mappings={f'loss_{i}': kl(i) for i in range(3)},
+        loss_forward_mappings={f'loss_{i}': from_both(record_idx=i) for i in range(3)},
     )
     model = amkd(distiller=config)
     parts = {0: rows(5)}
@@ -890,44 +875,30 @@ def test_deliveries():
 # --- Warning ------------------------------------------------------------------------------------
 
 
-def warnings_of(function, *args):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter('always')
-        function(*args)
-    return [str(w.message) for w in caught if 'BoundarySampleHook' in str(w.message)]
-
-
 def test_warns_once_if_nothing_makes_boundary_rows():
     model = amkd().train()
     clean = rows(4)
-    (message,) = warnings_of(model.loss, *clean)
+    (message,) = warnings_of(model.loss, *clean, about='BoundarySampleHook')
     assert "['loss_boundary', 'loss_triplet']" in message and 'default_hooks' in message
-    assert not warnings_of(model.loss, *clean)
+    assert not warnings_of(model.loss, *clean, about='BoundarySampleHook')
 
 
 def test_no_warning_where_rows_come_or_are_not_needed():
     announced, first_step, not_needed = amkd(), amkd(), amkd(distiller=only('loss_kl'))
     # As BoundarySampleHook does; it may begin in a later epoch.
     announced.samplers = [Given()]
-    assert not warnings_of(announced.loss, *rows(4))
-    assert not warnings_of(step, first_step, *batch())
-    assert not warnings_of(first_step.loss, *rows(4))
-    assert not warnings_of(not_needed.loss, *rows(4))
+    assert not warnings_of(announced.loss, *rows(4), about='BoundarySampleHook')
+    assert not warnings_of(step, first_step, *batch(), about='BoundarySampleHook')
+    assert not warnings_of(first_step.loss, *rows(4), about='BoundarySampleHook')
+    assert not warnings_of(not_needed.loss, *rows(4), about='BoundarySampleHook')
 
 
 # --- What has no effect --------------------------------------------------------------------------
 
 
-def all_warnings_of(function, *args):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter('always')
-        function(*args)
-    return [str(w.message) for w in caught]
-
-
 def test_a_record_that_no_step_makes_is_an_error():
     config = only('loss_kl', 'loss_boundary')
-    config['loss_forward_mappings']['loss_boundary'] = kl(2)
+    config['loss_forward_mappings']['loss_boundary'] = from_both(record_idx=2)
     model = amkd(distiller=config).train()
     with pytest.raises(ValueError) as error:
         step(model, *batch())
@@ -943,10 +914,10 @@ def test_a_record_that_no_step_makes_is_an_error():
 def test_samples_that_no_loss_reads_are_a_warning():
     model = amkd(distiller=only('loss_kl', 'loss_boundary')).train()
     model.samplers = [Given(), Given()]
-    found = [text for text in all_warnings_of(model.loss, *rows(4)) if 'no loss reads' in text]
+    found = warnings_of(model.loss, *rows(4), about='no loss reads')
     (text,) = found
     assert 'samples of hook [2] of 2' in text and 'record_idx' in text
-    assert not [text for text in all_warnings_of(model.loss, *rows(4)) if 'no loss reads' in text]
+    assert not warnings_of(model.loss, *rows(4), about='no loss reads')
 
 
 def test_a_loss_without_mapping_is_an_error():
@@ -959,13 +930,13 @@ def test_a_loss_without_mapping_is_an_error():
 def test_what_no_loss_reads_is_a_warning():
     config = only('loss_kl')
     config['connectors'] = dict(fc=dict(type='TorchFunctionalConnector', function_name='relu'))
-    found = [text for text in all_warnings_of(lambda: amkd(distiller=config)) if 'no loss' in text]
+    found = warnings_of(lambda: amkd(distiller=config), about='no loss')
     assert found == [
         "model.distiller.connectors: no loss reads ['fc']: remove what is not needed",
         "model.distiller.student_recorders: no loss reads ['embedding', 'loss_inputs']: "
         'remove what is not needed',
     ]
-    assert not [text for text in all_warnings_of(amkd) if 'no loss' in text]
+    assert not warnings_of(amkd, about='no loss')
 
 
 def test_a_weight_of_zero_is_a_warning_unless_it_is_scheduled():
@@ -973,10 +944,10 @@ def test_a_weight_of_zero_is_a_warning_unless_it_is_scheduled():
     config['distill_losses']['loss_kl']['loss_weight'] = 0
     text = 'model.distiller.distill_losses.loss_kl: loss_weight=0'
     model = amkd(distiller=config)
-    assert any(text in found for found in all_warnings_of(model.loss, *rows(4)))
+    assert warnings_of(model.loss, *rows(4), about=text)
     model = amkd(distiller=config)
     model.distiller.distill_losses['loss_kl'].has_weight_schedule = True
-    assert not any(text in found for found in all_warnings_of(model.loss, *rows(4)))
+    assert not warnings_of(model.loss, *rows(4), about=text)
 
 
 # --- Construction -------------------------------------------------------------------------------

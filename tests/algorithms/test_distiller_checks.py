@@ -2,9 +2,6 @@
 
 from copy import deepcopy
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 from mmpretrain.structures import DataSample
@@ -16,17 +13,7 @@ from amkd_mm.algorithms.distiller_checks import (
     check_cfg_path,
     check_distiller,
 )
-
-
-def classifier(num_classes=4):
-    return dict(
-        _scope_='mmpretrain',
-        type='ImageClassifier',
-        backbone=dict(type='CifarResNet', depth=8),
-        neck=dict(type='GlobalAveragePooling'),
-        head=dict(type='LinearClsHead', num_classes=num_classes, in_channels=64),
-    )
-
+from networks import classifier
 
 RECORDER = dict(type='ModuleOutputs', source='head.fc')
 DISTILLER = dict(

@@ -1,8 +1,5 @@
 """Losses of what has no gradient because the activations around it are checkpointed."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 from mmengine.runner.activation_checkpointing import turn_on_activation_checkpointing

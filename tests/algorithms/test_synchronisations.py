@@ -1,8 +1,5 @@
 """How often a step of AMKD lets the host wait for a GPU, by the operators that run."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 from collections import Counter
 from pathlib import Path
 
@@ -11,12 +8,12 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
-from synchronisations import counted_synchronisations
 
 from amkd_mm.attacks import BoundarySearch
 from amkd_mm.attacks.targets import sample_target
 from amkd_mm.samplers import BoundarySampler, SampleRequest
 from amkd_mm.teachers.chance_check import BATCHES
+from synchronisations import counted_synchronisations
 
 CONFIG = Path(__file__).parents[2] / 'configs/amkd/amkd_resnet26_resnet8_1xb64_digits.py'
 

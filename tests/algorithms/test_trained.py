@@ -1,17 +1,14 @@
 """Distillations with the networks of a checkpoint."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
-from digit_distillation import CONFIG
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmrazor.registry import MODELS
 
 from amkd_mm.algorithms.trained import load_distillation
 from amkd_mm.classifiers.activation_checkpointing import disable_checkpointing
+from digit_distillation import CONFIG
 
 # With activation checkpointing.
 CHECKPOINTED = dict(

@@ -1,8 +1,5 @@
 """Planes through an image and its boundary samples."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import torch
 from mmpretrain.models import ClsDataPreprocessor
 

@@ -1,8 +1,5 @@
 """Distances to the boundary of a linear classifier have a closed form."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 from mmpretrain.models import ClsDataPreprocessor

@@ -2,12 +2,8 @@
 
 import re
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
-from digit_distillation import CONFIG
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmrazor.registry import MODELS
@@ -26,6 +22,7 @@ from amkd_mm.attacks import BoundarySearch
 from amkd_mm.attacks.targets import sample_target
 from amkd_mm.data_preprocessors.normalizer import Normalizer
 from amkd_mm.samplers import BoundarySampler
+from digit_distillation import CONFIG
 
 ATTACK = dict(type='BoundarySearch')
 SAMPLER = BoundarySampler(BoundarySearch(), 0.25, sample_target)

@@ -2,9 +2,6 @@
 
 from math import comb
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import numpy as np
 import pytest
 

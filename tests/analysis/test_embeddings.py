@@ -1,8 +1,5 @@
 """Embeddings are what the classifying layer gets."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import torch
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS

@@ -1,8 +1,5 @@
 """Coordinates in a plane are distances of images, and regions are what a network decides."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import numpy as np
 import pytest
 import torch

@@ -1,8 +1,5 @@
 """Principal components against the eigenvectors of the covariance, and by hand."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import numpy as np
 
 from amkd_mm.analysis import principal_components

@@ -1,16 +1,13 @@
 """Images drawn from the validation data."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
-from digit_networks import DIGITS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from amkd_mm.analysis import draw_validation_images
 from amkd_mm.datasets import Digits
+from digit_networks import DIGITS
 
 
 def draw(cfg, number, seed=0):

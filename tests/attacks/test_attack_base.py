@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-import amkd_mm  # noqa: F401
 from amkd_mm.attacks import BoundarySearch, BSSAttack
 
 ATTACKS = [BSSAttack, BoundarySearch]

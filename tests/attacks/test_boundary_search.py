@@ -7,7 +7,6 @@ from mmpretrain.registry import MODELS
 from sklearn.datasets import load_digits
 from torch import nn
 
-import amkd_mm  # noqa: F401
 from amkd_mm.attacks import BoundarySearch
 
 

@@ -5,7 +5,6 @@ import torch
 from mmrazor.registry import TASK_UTILS
 from torch import nn
 
-import amkd_mm  # noqa: F401
 from amkd_mm.attacks import BSSAttack
 
 

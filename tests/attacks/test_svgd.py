@@ -2,14 +2,11 @@
 
 import math
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
-from synchronisations import counted_synchronisations
 
 from amkd_mm.attacks.svgd import clip_to_ball, svgd_direction
+from synchronisations import counted_synchronisations
 
 
 def by_hand(particles, scores):

@@ -1,17 +1,14 @@
 """Dropping finished samples and masking them: the same results, and what each costs."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 from functools import partial
 
 import pytest
 import torch
-from synchronisations import counted_synchronisations
 from torch import nn
 
 from amkd_mm.attacks import BoundarySearch, BSSAttack
 from amkd_mm.attacks.working_rows import rows_by_kind
+from synchronisations import counted_synchronisations
 
 CLASSES = 5
 # Of the marked samples the logits are constant, no numbers, or flat beyond a box.

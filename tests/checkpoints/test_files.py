@@ -1,8 +1,5 @@
 """Checkpoint files: which a config names, and which of a work folder can be read."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import mmengine.runner
 import pytest
 import torch

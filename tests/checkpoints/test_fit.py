@@ -3,9 +3,6 @@
 import logging
 from copy import deepcopy
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 from mmengine.dataset import pseudo_collate
@@ -17,23 +14,13 @@ from mmrazor.registry import MODELS
 from torch.utils.data import DataLoader
 
 from amkd_mm.checkpoints.fit import choose
+from networks import classifier
 
 
 @pytest.fixture(autouse=True)
 def default_scope():
     with DefaultScope.overwrite_default_scope('mmrazor'):
         yield
-
-
-def classifier(depth=8, num_classes=4, **changes):
-    return dict(
-        _scope_='mmpretrain',
-        type='ImageClassifier',
-        backbone=dict(type='CifarResNet', depth=depth),
-        neck=dict(type='GlobalAveragePooling'),
-        head=dict(type='LinearClsHead', num_classes=num_classes, in_channels=64),
-        **changes,
-    )
 
 
 def distillation(kind='AMKD', student=8, teacher=14, **changes):

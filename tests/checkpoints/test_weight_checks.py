@@ -1,8 +1,5 @@
 """Weights that are refused, as a teacher's checkpoint too."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 from torch import nn

@@ -1,8 +1,5 @@
 """Logits and embedding against the classifiers' own predictions and class layers."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 from mmpretrain.registry import MODELS

@@ -1,8 +1,5 @@
 """Pretrained networks of torchvision and timm: their weights stay, their normalisation is known."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 import torchvision

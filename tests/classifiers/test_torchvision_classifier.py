@@ -2,9 +2,6 @@
 
 import re
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 import torchvision

@@ -9,9 +9,6 @@ import sys
 import threading
 from pathlib import Path
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import numpy as np
 import pytest
 import torch

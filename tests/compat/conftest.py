@@ -1,8 +1,5 @@
 """A distillation of two small networks on some Digits, for tests in a real Runner."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 from mmengine.config import Config
@@ -10,23 +7,10 @@ from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS, MODELS
 from mmrazor.utils import register_all_modules
 
+from distillers import logit_distiller
+from networks import classifier
+
 IMAGES, BATCH = 40, 16
-
-
-def classifier(depth=8):
-    return dict(
-        _scope_='mmpretrain',
-        type='ImageClassifier',
-        backbone=dict(type='CifarResNet', depth=depth),
-        neck=dict(type='GlobalAveragePooling'),
-        head=dict(
-            type='LinearClsHead',
-            num_classes=10,
-            in_channels=64,
-            loss=dict(type='CrossEntropyLoss'),
-            topk=(1,),
-        ),
-    )
 
 
 def loader(split):
@@ -45,19 +29,12 @@ def loader(split):
     )
 
 
-def recorded(recorder, **kwargs):
-    return dict(
-        preds_S=dict(recorder=recorder, from_student=True, **kwargs),
-        preds_T=dict(recorder=recorder, from_student=False, **kwargs),
-    )
-
-
 @pytest.fixture(scope='session')
 def teacher_checkpoint(tmp_path_factory):
     """A teacher that knows the training images, so that there are samples at its boundary."""
     register_all_modules(False)
     torch.manual_seed(0)
-    teacher = MODELS.build(classifier(14))
+    teacher = MODELS.build(classifier(14, num_classes=10))
     items = list(DATASETS.build(loader('train')['dataset']))
     images = (torch.stack([item['inputs'] for item in items]) - 78.0) / 96.0
     samples = [item['data_samples'] for item in items]
@@ -90,22 +67,10 @@ def make_runner(tmp_path, teacher_checkpoint):
                         mean=[78.0] * 3,
                         std=[96.0] * 3,
                     ),
-                    architecture=classifier(),
-                    teacher=classifier(14),
+                    architecture=classifier(num_classes=10),
+                    teacher=classifier(14, num_classes=10),
                     teacher_ckpt=teacher_checkpoint,
-                    distiller=dict(
-                        type='ConfigurableDistiller',
-                        student_recorders=dict(logits=dict(type='Logits')),
-                        teacher_recorders=dict(logits=dict(type='Logits')),
-                        distill_losses=dict(
-                            loss_kl=dict(type='KLDivergence'),
-                            loss_boundary=dict(type='KLDivergence'),
-                        ),
-                        loss_forward_mappings=dict(
-                            loss_kl=recorded('logits'),
-                            loss_boundary=recorded('logits', record_idx=1),
-                        ),
-                    ),
+                    distiller=logit_distiller(loss_kl=0, loss_boundary=1),
                 ),
                 custom_hooks=[
                     dict(

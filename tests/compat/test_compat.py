@@ -17,9 +17,14 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from pickle import UnpicklingError
 
+from amkd_mm import compat
+
+import mmpretrain.evaluation  # noqa: F401
+import mmpretrain.models  # noqa: F401
 import numpy as np
 import pytest
 import torch
+from mmcv.cnn import ConvModule
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.hub import get_model
@@ -29,22 +34,14 @@ from mmengine.optim import OneCycleLR, OneCycleParamScheduler
 from mmengine.registry import DefaultScope
 from mmengine.runner import CheckpointLoader, Runner
 from mmengine.utils import package_utils
+from mmpretrain.structures import DataSample
+from mmrazor.models.algorithms import SingleTeacherDistill
+from mmrazor.registry import MODELS
+from mmrazor.utils import register_all_modules
 from torch import nn
 from torch.utils.data import Dataset
 
-from amkd_mm import compat
-
-compat.apply()
-
-import mmpretrain.evaluation  # noqa: E402, F401
-import mmpretrain.models  # noqa: E402, F401
-from mmcv.cnn import ConvModule  # noqa: E402
-from mmpretrain.structures import DataSample  # noqa: E402
-from mmrazor.models.algorithms import SingleTeacherDistill  # noqa: E402
-from mmrazor.registry import MODELS  # noqa: E402
-from mmrazor.utils import register_all_modules  # noqa: E402
-
-from amkd_mm.datasets import Digits  # noqa: E402
+from amkd_mm.datasets import Digits
 
 torch2 = pytest.mark.skipif(torch.__version__ < (2, 0), reason='MMRazor imports unaided')
 torch1 = pytest.mark.skipif(torch.__version__ >= (2, 0), reason='MMRazor does not import unaided')

@@ -9,8 +9,6 @@ from mmengine.registry import FUNCTIONS
 from mmengine.runner import Runner
 from PIL import Image
 
-import amkd_mm  # noqa: F401
-
 
 def batches(root, workers=0):
     loader = Runner.build_dataloader(

@@ -3,14 +3,8 @@
 import copy
 from pathlib import Path
 
-import pytest
-
-# First, because it makes MMRazor importable on current PyTorch.
-from amkd_mm.compat import distillers as repairs
-from amkd_mm.losses import repaired
-
-# isort: split
 import mmrazor.models.losses
+import pytest
 import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper, build_optim_wrapper
@@ -22,6 +16,9 @@ from mmrazor.models.distillers import OFDDistiller
 from mmrazor.registry import MODELS
 from scipy import stats
 from torch import nn
+
+from amkd_mm.compat import distillers as repairs
+from amkd_mm.losses import repaired
 
 repairs.apply()
 

@@ -10,9 +10,6 @@ import re
 from copy import deepcopy
 from pathlib import Path
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import mmengine.hooks
 import mmengine.optim  # noqa: F401
 import mmpretrain.engine  # noqa: F401

@@ -7,9 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import cv2
 import mmpretrain
 import mmrazor

@@ -6,6 +6,8 @@ from collections import Counter, OrderedDict
 from copy import deepcopy
 from uuid import uuid4
 
+from amkd_mm import compat
+
 import numpy as np
 import pytest
 import torch
@@ -17,12 +19,8 @@ from mmengine.model import BaseModel
 from mmengine.optim import ConstantLR, MultiStepLR, OneCycleLR
 from mmengine.runner import Runner
 from mmengine.runner._flexible_runner import FlexibleRunner
-from torch import nn
-
-import amkd_mm  # noqa: F401
-
-# isort: split
 from mmrazor.utils import RuntimeInfo
+from torch import nn
 
 
 class Line(BaseModel):
@@ -298,5 +296,5 @@ def test_weights_of_torchvision_are_restricted(tmp_path, monkeypatch):
 
 def test_the_hook_is_repaired_once():
     before = CheckpointHook.before_train
-    amkd_mm.compat.apply()
+    compat.apply()
     assert CheckpointHook.before_train is before

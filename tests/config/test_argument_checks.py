@@ -2,15 +2,13 @@
 
 import math
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 from mmpretrain.registry import METRICS
 from mmrazor.registry import HOOKS, MODELS, OPTIM_WRAPPERS, TASK_UTILS
 from torch import nn, optim
 
 from amkd_mm.config.argument_checks import check_bool, check_int, check_number
+from networks import classifier
 
 NAN = math.nan
 SEARCH = dict(type='BoundarySearch')
@@ -99,16 +97,6 @@ def test_groups_of_an_optimizer():
     groups = dict(a=dict(losses=['loss'], momentum='0.9'))
     with pytest.raises(TypeError, match='optim_wrapper.groups.a.momentum must be a number'):
         OPTIM_WRAPPERS.build(dict(config, groups=groups))
-
-
-def classifier():
-    return dict(
-        _scope_='mmpretrain',
-        type='ImageClassifier',
-        backbone=dict(type='CifarResNet', depth=8),
-        neck=dict(type='GlobalAveragePooling'),
-        head=dict(type='LinearClsHead', num_classes=3, in_channels=64),
-    )
 
 
 def amkd(mapping=None, loss=None, **model):

@@ -3,9 +3,6 @@
 import re
 from pathlib import Path
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 from mmengine.config import Config
 from mmengine.registry import HOOKS, Registry

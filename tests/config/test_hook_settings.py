@@ -1,8 +1,5 @@
 """Hooks of a config, which stand in two places."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 from mmengine.config import Config
 from mmengine.hooks import Hook
 

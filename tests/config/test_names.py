@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 from runpy import run_path
 
+import amkd_mm
+
 import mmpretrain
 import pytest
 
-import amkd_mm
 from amkd_mm.config.names import find_config
 
 CONFIGS = Path(amkd_mm.__file__).parent / '.mim' / 'configs'

@@ -1,12 +1,9 @@
 """Configs that a command line names."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
-from digit_networks import CONFIGS, DIGITS
 
 from amkd_mm.config.reading import read_config, read_distillation
+from digit_networks import CONFIGS, DIGITS
 
 VANILLA = CONFIGS / 'vanilla/resnet8_1xb64_digits.py'
 

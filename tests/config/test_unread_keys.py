@@ -2,9 +2,6 @@
 
 from pathlib import Path
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import mmpretrain
 import pytest
 from mmengine.config import Config

@@ -7,12 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import amkd_mm  # noqa: F401
+
 import mmrazor
 import pytest
 import torch
 import torch.nn.functional as F
 import yaml
-from given_samples import step_with_samples
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
@@ -22,7 +23,7 @@ from mmpretrain.registry import DATASETS
 from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
 
-import amkd_mm  # noqa: F401
+from given_samples import step_with_samples
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / 'configs'

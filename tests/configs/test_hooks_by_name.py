@@ -1,11 +1,7 @@
 """Hooks have names, by which a config and the command line reach them."""
 
-from pathlib import Path
-
-import amkd_mm  # noqa: F401
-
-# isort: split
 import argparse
+from pathlib import Path
 
 import pytest
 import torch

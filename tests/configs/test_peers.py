@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import amkd_mm  # noqa: F401
+from amkd_mm import compat
+
 import numpy as np
 import pytest
 import torch
@@ -12,9 +15,6 @@ from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
 from scipy import stats
 from torch import nn
-
-import amkd_mm  # noqa: F401
-from amkd_mm import compat
 
 compat.apply()
 

@@ -1,9 +1,5 @@
 """``CRDConnector`` as it is registered, on embeddings that MMRazor's own makes NaN."""
 
-# First, because it makes MMRazor importable on current PyTorch.
-import amkd_mm  # noqa: F401
-
-# isort: split
 import torch
 from mmrazor.registry import MODELS
 from torch import nn

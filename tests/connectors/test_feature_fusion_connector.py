@@ -1,8 +1,5 @@
 """FeatureFusionConnector against plain loops."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import numpy as np
 import pytest
 import torch

@@ -14,7 +14,6 @@ from mmpretrain.registry import MODELS, TRANSFORMS
 from mmpretrain.structures import DataSample
 from torch import nn
 
-import amkd_mm  # noqa: F401
 from amkd_mm.data_preprocessors import DeviceAugmentDataPreprocessor
 from amkd_mm.data_preprocessors import device_augment_data_preprocessor as module
 

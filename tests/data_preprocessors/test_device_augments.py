@@ -8,7 +8,6 @@ import torch
 from mmpretrain.registry import TRANSFORMS
 from scipy.stats import chi2_contingency, chisquare
 
-import amkd_mm  # noqa: F401
 from amkd_mm.data_preprocessors import RandomCrop, RandomFlip
 
 # A seed is fixed, so that a test passes or fails for good.

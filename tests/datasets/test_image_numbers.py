@@ -5,10 +5,6 @@ import multiprocessing
 import numpy as np
 import pytest
 import torch
-
-import amkd_mm  # noqa: F401
-
-# isort: split
 from mmengine.dataset import BaseDataset, ConcatDataset, pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.model import BaseModule
@@ -18,6 +14,8 @@ from mmpretrain.engine import SwitchRecipeHook
 from torch.utils.data import DataLoader
 
 from amkd_mm.datasets.image_numbers import count_images
+
+pytestmark = pytest.mark.usefixtures('mmpretrain_scope')
 
 PIPELINE = [dict(type='PackInputs')]
 
@@ -40,12 +38,6 @@ class Noise(BaseDataset):
 
     def get_cat_ids(self, idx):
         return [self.get_data_info(idx)['gt_label']]
-
-
-@pytest.fixture(autouse=True)
-def scope():
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        yield
 
 
 def noise(seed=0, size=6, **options):

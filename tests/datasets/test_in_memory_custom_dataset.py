@@ -5,13 +5,14 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmpretrain.datasets import CustomDataset
 from mmpretrain.registry import DATASETS, TRANSFORMS
 from PIL import Image
 
 from amkd_mm.datasets import InMemoryCustomDataset
+
+pytestmark = pytest.mark.usefixtures('mmpretrain_scope')
 
 PIPELINE = [
     dict(type='LoadImageFromFile'),
@@ -40,12 +41,6 @@ def folder(tmp_path):
             pixels = state.randint(256, size=(8, 8 + index, 3)).astype(np.uint8)
             Image.fromarray(pixels).save(tmp_path / label / f'{index}.png')
     return tmp_path
-
-
-@pytest.fixture(autouse=True)
-def scope():
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        yield
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,5 @@
 """What counts as a wrapper of data sets, and what as a data set of its own."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 from mmengine.dataset import RepeatDataset

@@ -2,18 +2,15 @@
 
 from argparse import ArgumentParser
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 import torch.nn.functional as F
-from digit_networks import PREPROCESSOR, RESNET, ROOT, build
 from mmengine.config import DictAction
 
 from amkd_mm.config.reading import read_config
 from amkd_mm.datasets import Digits
 from amkd_mm.diagnostics import check
+from digit_networks import PREPROCESSOR, RESNET, ROOT, build
 
 
 @pytest.fixture

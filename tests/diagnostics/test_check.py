@@ -2,14 +2,11 @@
 
 import re
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
-from digit_networks import DIGITS, LEVIT, RESNET, SMALL, VIT, build, other_problems, table
 
 from amkd_mm.datasets import Digits
+from digit_networks import DIGITS, LEVIT, RESNET, SMALL, VIT, build, other_problems, table
 
 
 def test_good_pair(run, trained):

@@ -1,9 +1,7 @@
 """Networks that need images of another size."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
+
 from digit_networks import LEVIT, RESNET, VIT, other_problems, table
 
 

@@ -1,14 +1,11 @@
 """Images to try a training with."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
-from digit_networks import DIGITS, ROOT, SMALL, table
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from amkd_mm.diagnostics import Report
 from amkd_mm.diagnostics.images import read_images, without_download
+from digit_networks import DIGITS, ROOT, SMALL, table
 
 
 def test_data_that_is_not_there(run, monkeypatch):

@@ -2,10 +2,8 @@
 
 import re
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
+
 from digit_networks import CONFIGS, table
 
 

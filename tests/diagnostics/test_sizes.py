@@ -1,8 +1,5 @@
 """Sizes that pipelines and networks name."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 
 from amkd_mm.diagnostics.sizes import pipeline_size

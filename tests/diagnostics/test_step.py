@@ -1,8 +1,5 @@
 """What is said of the trial step."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import torch
 from mmengine.config import Config
 from mmrazor.registry import HOOKS

@@ -3,16 +3,13 @@
 import re
 from functools import partial
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import numpy as np
 import pytest
 import torch
-from digit_networks import DIGITS, PREPROCESSOR, RESNET, SMALL, build, other_problems, table
 from mmengine.logging import HistoryBuffer
 
 from amkd_mm.datasets import Digits
+from digit_networks import DIGITS, PREPROCESSOR, RESNET, SMALL, build, other_problems, table
 
 
 @pytest.mark.parametrize('word', ['config', 'checkpoint'])

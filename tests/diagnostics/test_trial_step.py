@@ -1,8 +1,5 @@
 """A trial step against the same step by hand."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import copy
 
 import pytest

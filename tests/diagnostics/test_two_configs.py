@@ -1,13 +1,10 @@
 """The distillation of two networks that have configs of their own."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
-from digit_networks import CONFIGS, table
 from mmengine.config import Config
 
 from amkd_mm.config.reading import read_config
 from amkd_mm.diagnostics import check, pair_config
+from digit_networks import CONFIGS, table
 
 
 def test_two_configs(trained, tmp_path):

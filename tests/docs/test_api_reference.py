@@ -1,25 +1,18 @@
 """The page of all registered classes says what the code says."""
 
-import importlib.util
 from pathlib import Path
+
+import amkd_mm
 
 from mmrazor.registry import HOOKS
 
-import amkd_mm
+from scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / '.dev_scripts/api_reference.py'
 
 
-def load(path):
-    """Import a script that no package holds."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-reference = load(SCRIPT)
+reference = load_script(SCRIPT)
 
 
 def test_page_is_up_to_date():

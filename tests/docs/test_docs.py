@@ -25,11 +25,13 @@ import socket
 import subprocess
 import sys
 from fnmatch import fnmatch
-from functools import partial
+from functools import cache, partial
 from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
 from typing import NamedTuple
+
+import amkd_mm
 
 import numpy as np
 import pytest
@@ -44,8 +46,8 @@ from mmpretrain.structures import DataSample
 from mmrazor.registry import HOOKS, MODELS, TASK_UTILS
 from PIL import Image
 
-import amkd_mm
 from amkd_mm.cli.mmpretrain_tools import run_tool
+from scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -203,19 +205,8 @@ def parse(command, monkeypatch, load_tool):
 
 @pytest.fixture(scope='session')
 def load_tool():
-    """Imports a script, which no package holds, by its path in the repository; each once."""
-    import importlib.util
-
-    loaded = {}
-
-    def load(script):
-        if script not in loaded:
-            spec = importlib.util.spec_from_file_location(Path(script).stem, ROOT / script)
-            loaded[script] = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(loaded[script])
-        return loaded[script]
-
-    return load
+    """Imports a script by its path in the repository; each once."""
+    return cache(lambda script: load_script(ROOT / script))
 
 
 @pytest.mark.parametrize('page', [*PAGES, *METHODS], ids=name_of)

@@ -8,7 +8,6 @@ import pytest
 import torch
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
 from mmpretrain.models import ClsDataPreprocessor, ImageClassifier
 from mmpretrain.registry import METRICS
 from mmpretrain.structures import DataSample
@@ -19,6 +18,8 @@ from amkd_mm.attacks import BoundarySearch
 from amkd_mm.classifiers import to_logits
 from amkd_mm.data_preprocessors.normalizer import Normalizer
 from amkd_mm.evaluation import sparing_metric
+from labelled_images import LabelledImages, predictions, random_images
+from runners import quiet_runner
 
 MEAN, STD = 128.0, 64.0
 SIZE = 4
@@ -243,38 +244,18 @@ def classifier(seed, depth=8, **kwargs):
     return model
 
 
-class Images(torch.utils.data.Dataset):
-    metainfo = dict()
-
-    def __init__(self, labels_by, number=24):
-        generator = torch.Generator().manual_seed(3)
-        images = torch.randint(0, 256, (number, 3, 8, 8), generator=generator)
-        self.images = images.to(torch.uint8)
-        inputs = (self.images - 128.0) / 64
-        with torch.no_grad():
-            self.labels = labels_by.eval()(inputs, mode='tensor').argmax(1).tolist()
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, index):
-        return dict(
-            inputs=self.images[index],
-            data_samples=DataSample().set_gt_label(self.labels[index]),
-        )
-
-
 def build_runner(folder, model, evaluator, hooks=None, val_loop='SingleTeacherDistillValLoop'):
-    data = Images(getattr(model, 'teacher', model))
+    images, teacher = random_images(24, seed=3), getattr(model, 'teacher', model)
+    data = LabelledImages(images, predictions(teacher, images, model.data_preprocessor))
     loader = dict(
         batch_size=5,
         num_workers=0,
         dataset=data,
         sampler=dict(type='DefaultSampler', shuffle=False),
     )
-    return Runner(
+    return quiet_runner(
+        folder,
         model=model,
-        work_dir=str(folder),
         train_dataloader=loader,
         train_cfg=dict(by_epoch=True, max_epochs=2),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01)),
@@ -285,11 +266,6 @@ def build_runner(folder, model, evaluator, hooks=None, val_loop='SingleTeacherDi
         test_evaluator=evaluator,
         test_cfg=dict(),
         custom_hooks=[dict(type='mmrazor.MetricAlgorithmHook')] if hooks is None else hooks,
-        default_hooks=dict(checkpoint=None, logger=None, timer=None),
-        default_scope='mmpretrain',
-        randomness=dict(seed=0),
-        log_level='ERROR',
-        experiment_name=folder.name,
     )
 
 

@@ -19,7 +19,6 @@ from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS
 from mmrazor.utils import register_all_modules
 
-import amkd_mm  # noqa: F401
 from amkd_mm.attacks import BoundarySearch, BSSAttack
 
 # Before cuBLAS begins: without it, `randomness.deterministic` is an error on a GPU.

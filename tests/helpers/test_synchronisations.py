@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from synchronisations import counted_synchronisations
 
 X = torch.arange(4.0)

@@ -1,9 +1,7 @@
 """BoundarySampleHook and AMKD in real Runners: which samples, when, and what stays as it was."""
 
-import itertools
 import random
 import warnings
-from collections import Counter
 from copy import deepcopy
 from functools import lru_cache, partial
 
@@ -14,20 +12,20 @@ import torch.nn.functional as F
 from mmengine.hooks import Hook
 from mmengine.model import BaseModule
 from mmengine.optim import OptimWrapper
-from mmengine.registry import DefaultScope
-from mmengine.runner import Runner
 from mmpretrain.models import ImageClassifier
 from mmpretrain.registry import MODELS
-from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS as RAZOR_MODELS
 from torch import nn
 
 from amkd_mm.algorithms import AMKD
-from amkd_mm.attacks.targets import random_target, runner_up_target, sample_target
+from amkd_mm.attacks import BoundarySearch
+from amkd_mm.attacks.targets import TARGET_CHOOSERS
 from amkd_mm.classifiers.modes import evaluation_mode
 from amkd_mm.data_preprocessors.normalizer import Normalizer
 from amkd_mm.hooks import BoundarySampleHook
-from amkd_mm.samplers import discrepancy
+from distillers import logit_distiller
+from labelled_images import LabelledImages
+from runners import quiet_runner
 
 NUM_CLASSES = 4
 COLOUR = dict(mean=[120.0, 130.0, 110.0], std=[60.0, 70.0, 80.0])
@@ -44,14 +42,7 @@ SEARCH = dict(type='BoundarySearch')
 # Quick, and ends where it started.
 STAY = dict(type='BSSAttack', num_steps=1, step_size=1e-6)
 HOOK = dict(type='mmrazor.BoundarySampleHook', num_samples=64)
-RUNS = itertools.count()
-
-
-@pytest.fixture(autouse=True)
-def scope():
-    """Types without a scope are MMPretrain's, whatever Runner another test left behind."""
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        yield
+pytestmark = pytest.mark.usefixtures('mmpretrain_scope')
 
 
 class Backbone(BaseModule):
@@ -117,25 +108,12 @@ def trained(kind='rgb', steps=40, seed=0, dropout=0.0):
     return model
 
 
-def distiller():
+def distiller(recorder=None):
     """KD on clean rows, and on boundary rows."""
-
-    def mapping(index):
-        return dict(
-            preds_S=dict(recorder='logits', from_student=True, record_idx=index),
-            preds_T=dict(recorder='logits', from_student=False, record_idx=index),
-        )
-
-    return dict(
-        _scope_='mmrazor',
-        type='ConfigurableDistiller',
-        student_recorders=dict(logits=dict(type='ModuleOutputs', source='head')),
-        teacher_recorders=dict(logits=dict(type='ModuleOutputs', source='head')),
-        distill_losses=dict(
-            loss_kl=dict(type='KLDivergence', tau=3), loss_boundary=dict(type='KLDivergence')
-        ),
-        loss_forward_mappings=dict(loss_kl=mapping(0), loss_boundary=mapping(1)),
-    )
+    recorder = recorder or dict(type='ModuleOutputs', source='head')
+    config = logit_distiller(recorder, loss_kl=0, loss_boundary=1)
+    config['distill_losses']['loss_kl']['tau'] = 3
+    return config
 
 
 def amkd(kind='rgb', teacher=None, student=None, **kwargs):
@@ -166,25 +144,6 @@ def kd(student=None, **kwargs):
     )
     model.teacher._is_init = True
     return model
-
-
-class Images(torch.utils.data.Dataset):
-    """Images and data samples, as MMPretrain's `PackInputs` gives them."""
-
-    METAINFO = dict()
-
-    def __init__(self, images, labels):
-        self.images = images
-        self.labels = labels
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, index):
-        sample = DataSample(metainfo=dict(sample_idx=index))
-        if self.labels[index] is not None:
-            sample.set_gt_label(self.labels[index])
-        return dict(inputs=self.images[index].clone(), data_samples=sample)
 
 
 class Early(Hook):
@@ -270,25 +229,18 @@ def train(
     wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.05))
     options = dict(
         model=model,
-        work_dir=str(tmp_path),
         train_dataloader=dict(
             batch_size=batch_size,
             num_workers=0,
             collate_fn=dict(type=kwargs.pop('collate', 'default_collate')),
-            dataset=dataset or Images(*images_and_labels()),
+            dataset=dataset or LabelledImages(*images_and_labels()),
             sampler=dict(type='DefaultSampler', shuffle=kwargs.pop('shuffle', False)),
         ),
         train_cfg=dict(by_epoch=True, max_epochs=epochs),
         optim_wrapper=wrapper,
         custom_hooks=[early, {**HOOK, **hook}, late],
-        default_hooks=dict(checkpoint=None, logger=None, timer=None),
-        default_scope='mmpretrain',
-        randomness=dict(seed=0),
-        log_level='ERROR',
-        # Runners of one name share their log.
-        experiment_name=f'{tmp_path}-{next(RUNS)}',
     )
-    runner = Runner(**{**options, **kwargs})
+    runner = quiet_runner(tmp_path, **{**options, **kwargs})
     runner.train()
     return runner, late.steps, early, late
 
@@ -327,7 +279,7 @@ def test_samples_lie_on_the_boundary_of_the_teacher(kind, collate, tmp_path):
         model,
         dict(attack=SEARCH, num_samples=12, student_correct=False, target='random'),
         tmp_path,
-        Images(images, labels),
+        LabelledImages(images, labels),
         collate=collate,
     )
 
@@ -363,7 +315,7 @@ def test_samples_lie_on_the_boundary_of_the_teacher(kind, collate, tmp_path):
 def test_the_batch_is_left_alone(collate, tmp_path):
     images, labels = images_and_labels()
     _, (step,), early, _ = train(
-        amkd(), dict(attack=SEARCH), tmp_path, Images(images, labels), collate=collate
+        amkd(), dict(attack=SEARCH), tmp_path, LabelledImages(images, labels), collate=collate
     )
     assert step.rows
     before, after = early.batches[0], step.batch
@@ -381,10 +333,6 @@ def test_the_batch_is_left_alone(collate, tmp_path):
 def some_wrong(labels, rows):
     """Labels with those of some rows false, so that the teacher misclassifies them."""
     return [(label + 1) % NUM_CLASSES if i in rows else label for i, label in enumerate(labels)]
-
-
-def predictions(network, images, training=False):
-    return logits_of(network, images, training)[1].argmax(1).tolist()
 
 
 @pytest.mark.parametrize('student_correct', [True, False])
@@ -420,72 +368,10 @@ def test_discrepancy_takes_those_where_the_networks_differ_most(student_correct,
             keep_unreached=True,
         ),
         tmp_path,
-        Images(images, labels),
+        LabelledImages(images, labels),
         batch_size=32,
     )
     assert step.rows == expected
-
-
-@pytest.mark.parametrize('student_correct', [True, False])
-def test_random_takes_any_that_both_classify_correctly(student_correct, tmp_path):
-    images, labels = images_and_labels(count=32)
-    labels = some_wrong(labels, rows=(0, 5, 9))
-    # An untrained student is right about half of them.
-    model = amkd(student=classifier(seed=2))
-    teacher, student = predictions(model.teacher, images), predictions(model.student, images, True)
-    suitable = {
-        i
-        for i, label in enumerate(labels)
-        if teacher[i] == label and (student[i] == label or not student_correct)
-    }
-    _, (step,), _, _ = train(
-        model,
-        dict(attack=STAY, student_correct=student_correct, keep_unreached=True),
-        tmp_path,
-        Images(images, labels),
-        batch_size=32,
-    )
-    # There is room for all of them.
-    assert set(step.rows) == suitable and len(step.rows) == len(suitable)
-    assert student_correct != any(student[i] != labels[i] for i in step.rows)
-
-
-def test_random_takes_each_equally_often(tmp_path):
-    count, num_samples, epochs = 12, 3, 80
-    _, steps, _, _ = train(
-        amkd(),
-        dict(
-            attack=STAY,
-            num_samples=num_samples,
-            student_correct=False,
-            keep_unreached=True,
-        ),
-        tmp_path,
-        Images(*images_and_labels(count=count)),
-        epochs=epochs,
-        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.0)),
-    )
-    assert all(len(set(step.rows)) == num_samples for step in steps)
-    frequency = Counter(row for step in steps for row in step.rows)
-    expected = epochs * num_samples / count
-    statistic = sum((frequency[row] - expected) ** 2 / expected for row in range(count))
-    assert statistic < 31.3  # 99.9% of chi-square with 11 degrees of freedom
-
-
-@pytest.mark.parametrize(
-    ('num_samples', 'expected'),
-    [(3, 3), (64, 16), (0.25, 4), (0.5, 8), (1.0, 16), (1, 1), (0.01, 1), (None, 4)],
-)
-@pytest.mark.parametrize('base', ['random', 'discrepancy'])
-def test_num_samples(base, num_samples, expected, tmp_path):
-    hook = dict(attack=STAY, base=base, student_correct=False, keep_unreached=True)
-    if num_samples is None:
-        # As in BSS: 64 of 256.
-        assert BoundarySampleHook(STAY).sampler.num_samples == 0.25
-    else:
-        hook['num_samples'] = num_samples
-        _, (step,), _, _ = train(amkd(), hook, tmp_path)
-        assert len(step.rows) == expected
 
 
 @pytest.mark.parametrize('student_correct', [False, True])
@@ -530,7 +416,7 @@ def test_the_teacher_does_not_see_samples_again_whose_logits_are_known(tmp_path)
 def test_unreached_are_samples_on_request(tmp_path):
     images, labels = images_and_labels()
     wrong = (1, 2)
-    dataset = Images(images, some_wrong(labels, wrong))
+    dataset = LabelledImages(images, some_wrong(labels, wrong))
     options = dict(attack=STAY, student_correct=False)
 
     runner, (step,), _, _ = train(amkd(), options, tmp_path, dataset)
@@ -562,18 +448,6 @@ def test_batch_norm_that_trains_is_not_copied(tmp_path):
         assert step.rows
 
 
-def test_reached_is_a_share_of_the_attacked(tmp_path):
-    images, labels = images_and_labels()
-    dataset = Images(images, some_wrong(labels, rows=(1, 2)))
-    # So few steps that not all reach their class.
-    attack = dict(type='BoundarySearch', max_steps=2, overshoot=0.0, tolerance=0.001)
-    runner, (step,), _, _ = train(
-        amkd(), dict(attack=attack, student_correct=False, target='random'), tmp_path, dataset
-    )
-    assert 0 < len(step.rows) < 14
-    assert logged(runner, 'reached') == [pytest.approx(len(step.rows) / 14)]
-
-
 @pytest.mark.parametrize('case', ['teacher_wrong', 'student_wrong'])
 @pytest.mark.parametrize('collate', ['default_collate', 'pseudo_collate'])
 def test_training_goes_on_without_suitable_samples(case, collate, tmp_path):
@@ -594,7 +468,7 @@ def test_training_goes_on_without_suitable_samples(case, collate, tmp_path):
         model,
         dict(attack=SEARCH, base=base, student_correct=case == 'student_wrong'),
         tmp_path,
-        Images(images, labels),
+        LabelledImages(images, labels),
         collate=collate,
     )
     assert step.rows == [] and len(step.images) == len(images)
@@ -604,132 +478,16 @@ def test_training_goes_on_without_suitable_samples(case, collate, tmp_path):
     assert any(not torch.equal(before[key].cpu(), after[key].cpu()) for key in before)
 
 
-# --- Towards which class --------------------------------------------------------------------------
-
-
-def softmax_without(logits, label):
-    """The distribution that BSS draws target classes from, by the book."""
-    top = max(value for k, value in enumerate(logits) if k != label)
-    weights = [0.0 if k == label else float(np.exp(v - top)) for k, v in enumerate(logits)]
-    return [weight / sum(weights) for weight in weights]
-
-
-def check_distribution(targets, probabilities):
-    """Chi-square of counted draws, over the classes that are likely at all."""
-    counts = Counter(targets.tolist())
-    statistic, degrees = 0.0, -1
-    for k, probability in enumerate(probabilities):
-        expected = probability * len(targets)
-        if expected < 1e-3:
-            assert counts[k] == 0
-        else:
-            statistic += (counts[k] - expected) ** 2 / expected
-            degrees += 1
-    # Mean plus over four standard deviations.
-    assert statistic < degrees + 6 * max(1, 2 * degrees) ** 0.5
-
-
-@pytest.mark.parametrize('label', range(5))
-@pytest.mark.parametrize(
-    'logits',
-    [
-        [1.0, 0.5, -0.3, 0.1, 2.0],
-        # The base class saturates the softmax: in float32 all others are 0.
-        'saturated',
-        [0.0, 0.0, 0.0, 0.0, 0.0],
-    ],
-)
-def test_sample_draws_from_the_softmax_without_the_base_class(logits, label):
-    if logits == 'saturated':
-        logits = [3.0, 2.5, 1.0, 2.0, 1.5]
-        logits[label] = 500.0
-        assert torch.tensor(logits).softmax(0).sort().values[-2] == 0
-    rows = torch.tensor(logits).repeat(20000, 1)
-    labels = torch.full((len(rows),), label)
-    generator = torch.Generator().manual_seed(label)
-    targets = sample_target(rows, labels, generator)
-    assert not (targets == label).any()
-    check_distribution(targets, softmax_without(logits, label))
-
-
-@pytest.mark.parametrize('draw', [0.0, 1 - 2**-24])
-def test_sample_at_the_ends_of_the_random_numbers(draw, monkeypatch):
-    monkeypatch.setattr(torch, 'rand', lambda *size, **kwargs: torch.full(size, draw))
-    for label in (0, 1, 3):
-        logits = torch.tensor([[-900.0, -900.0, 7.0, -900.0]])
-        logits[:, label] = 1000.0
-        # The others are as good as impossible, whether they stand before or behind.
-        targets = sample_target(logits, torch.tensor([label]), None)
-        assert targets.tolist() == [2]
-
-    logits = 3 * torch.randn(2000, 7, generator=torch.Generator().manual_seed(0))
-    labels = torch.arange(2000) % 7
-    targets = sample_target(logits, labels, None).tolist()
-    # Only the first or the last other class fits.
-    for label, target in zip(labels.tolist(), targets, strict=True):
-        others = [k for k in range(7) if k != label]
-        assert target == others[0 if draw == 0 else -1]
-
-
-def test_random_target_draws_all_other_classes_equally():
-    for label in range(4):
-        rows, labels = torch.zeros(8000, 4), torch.full((8000,), label)
-        generator = torch.Generator().manual_seed(label)
-        targets = random_target(rows, labels, generator)
-        check_distribution(targets, [0.0 if k == label else 1 / 3 for k in range(4)])
-
-
-def test_runner_up_is_the_best_other_class():
-    logits = torch.randn(50, 6, generator=torch.Generator().manual_seed(0))
-    labels = torch.arange(50) % 6
-    found = runner_up_target(logits, labels, None).tolist()
-    for row, label, target in zip(logits.tolist(), labels.tolist(), found, strict=True):
-        others = [k for k in range(6) if k != label]
-        assert target == max(others, key=lambda k: row[k])
-
-
-@pytest.mark.parametrize('target', ['sample', 'runner_up', 'random'])
-def test_samples_have_the_chosen_class(target, tmp_path):
-    images, labels = images_and_labels()
-    model = amkd()
-    logits = logits_of(model.teacher, images)[1].tolist()
-    epochs = 40
-    _, steps, _, _ = train(
-        model,
-        dict(attack=STAY, target=target, student_correct=False, keep_unreached=True),
-        tmp_path,
-        Images(images, labels),
-        epochs=epochs,
-    )
-    drawn = [pair for step in steps for pair in zip(step.rows, step.targets, strict=True)]
-    assert len(drawn) == epochs * len(images)
-    # Few rows are drawn often: their frequencies added up tell the three ways apart.
-    expected = np.zeros((len(images), NUM_CLASSES))
-    for row, label in enumerate(labels):
-        others = [k for k in range(NUM_CLASSES) if k != label]
-        if target == 'sample':
-            expected[row] = softmax_without(logits[row], label)
-        elif target == 'random':
-            expected[row, others] = 1 / 3
-        else:
-            expected[row, max(others, key=lambda k: logits[row][k])] = 1
-    counts = np.zeros_like(expected)
-    for row, k in drawn:
-        counts[row, k] += 1
-    assert (counts[expected == 0] == 0).all()
-    variance = (expected * (1 - expected) * epochs).sum()
-    assert np.square(counts - expected * epochs).sum() <= variance * 1.5
-
-
-def test_discrepancy_is_that_of_bss():
-    generator = torch.Generator().manual_seed(0)
-    teacher, student = (torch.randn(9, 5, generator=generator) for _ in range(2))
-    labels = torch.arange(9) % 5
-    found = discrepancy(teacher, student, labels)
-    for i in range(9):
-        p, q = teacher[i].softmax(0), student[i].softmax(0)
-        expected = sum((p[k] - q[k]) ** 2 for k in range(5) if k != labels[i])
-        assert found[i].item() == pytest.approx(expected.item(), rel=1e-5)
+def test_the_sampler_is_what_the_arguments_say():
+    attack = dict(type='BoundarySearch', max_steps=3)
+    given = dict(num_samples=3, base='discrepancy', student_correct=True, keep_unreached=True)
+    for target, chooser in TARGET_CHOOSERS.items():
+        sampler = BoundarySampleHook(attack, target=target, **given).sampler
+        assert isinstance(sampler.attack, BoundarySearch) and sampler.attack.max_steps == 3
+        assert sampler.choose_targets is chooser
+        assert {name: getattr(sampler, name) for name in given} == given
+    # As in BSS: 64 of 256.
+    assert BoundarySampleHook(attack).sampler.num_samples == 0.25
 
 
 # --- When -----------------------------------------------------------------------------------------
@@ -766,7 +524,7 @@ def test_begin_end_and_interval(options, expected, tmp_path):
             amkd(),
             dict(attack=STAY, student_correct=False, keep_unreached=True, **options),
             tmp_path,
-            Images(*images_and_labels(count=12)),
+            LabelledImages(*images_and_labels(count=12)),
             batch_size=4,
             epochs=4,
         )
@@ -855,7 +613,7 @@ def test_a_step_without_samples_does_not_log_those_of_the_step_before(tmp_path):
     images, labels = images_and_labels(count=32)
     labels[16:] = [(label + 1) % NUM_CLASSES for label in labels[16:]]
     options = dict(attack=SEARCH, student_correct=False)
-    train(amkd(), options, tmp_path, Images(images, labels), late=Watch())
+    train(amkd(), options, tmp_path, LabelledImages(images, labels), late=Watch())
     first, second = seen
     assert first['train/boundary/samples'] > 0 and first['train/boundary/share'] > 0
     of_samples = {'train/boundary/reached', 'train/boundary/probability_gap', 'train/boundary/l2'}
@@ -891,7 +649,7 @@ def test_a_resumed_run_draws_what_an_uninterrupted_one_draws(target, tmp_path):
             amkd(),
             dict(attack=STAY, num_samples=4, target=target, keep_unreached=True),
             tmp_path,
-            Images(*images_and_labels(count=24)),
+            LabelledImages(*images_and_labels(count=24)),
             early=Noise(noise),
             batch_size=8,
             epochs=3,
@@ -950,7 +708,7 @@ def test_a_trained_teacher_with_activation_checkpointing(tmp_path):
         amkd(teacher=teacher, teacher_trainable=True),
         dict(attack=SEARCH, target='runner_up', keep_unreached=True),
         tmp_path,
-        Images(images, labels),
+        LabelledImages(images, labels),
     )
     assert len(step.rows) == 16
     assert teacher.backbone.layer2[0].with_cp
@@ -1172,7 +930,7 @@ def test_labels_without_a_class_are_refused(tmp_path):
     images, labels = images_and_labels()
     labels[3] = NUM_CLASSES
     with pytest.raises(ValueError, match=r'label 4, but the models have 4 classes.*num_classes'):
-        train(amkd(), dict(attack=SEARCH), tmp_path, Images(images, labels))
+        train(amkd(), dict(attack=SEARCH), tmp_path, LabelledImages(images, labels))
 
 
 def test_images_of_unequal_size_are_refused(tmp_path):
@@ -1180,7 +938,11 @@ def test_images_of_unequal_size_are_refused(tmp_path):
     images = [image[:, : 8 - i % 2] for i, image in enumerate(images)]
     with pytest.raises(TypeError, match=r'one size.*\(3, 7, 8\), \(3, 8, 8\)'):
         train(
-            amkd(), dict(attack=SEARCH), tmp_path, Images(images, labels), collate='pseudo_collate'
+            amkd(),
+            dict(attack=SEARCH),
+            tmp_path,
+            LabelledImages(images, labels),
+            collate='pseudo_collate',
         )
 
 
@@ -1189,11 +951,11 @@ def test_labels_other_than_one_class_are_refused(label, tmp_path):
     images, labels = images_and_labels()
     labels[3] = label
     with pytest.raises(TypeError, match='single-label'):
-        train(amkd(), dict(attack=SEARCH), tmp_path, Images(images, labels))
+        train(amkd(), dict(attack=SEARCH), tmp_path, LabelledImages(images, labels))
 
 
 def test_batches_of_another_kind_are_refused(tmp_path):
-    class Pairs(Images):
+    class Pairs(LabelledImages):
         def __getitem__(self, index):
             return tuple(super().__getitem__(index).values())
 
@@ -1206,7 +968,7 @@ def test_normalised_images_are_refused(tmp_path):
     images, labels = images_and_labels()
     images = (images.float() - 128) / 64
     with pytest.raises(TypeError, match=r'\[0, 255\]'):
-        train(amkd('raw'), dict(attack=SEARCH), tmp_path, Images(images, labels))
+        train(amkd('raw'), dict(attack=SEARCH), tmp_path, LabelledImages(images, labels))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import itertools
 import random
 import re
+from uuid import uuid4
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,7 +13,6 @@ from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from mmengine.model import BaseModule
 from mmengine.registry import VISBACKENDS
-from mmengine.runner import Runner
 from mmengine.visualization import BaseVisBackend
 from mmpretrain.engine import VisualizationHook
 from mmpretrain.models import ImageClassifier
@@ -27,6 +27,9 @@ from amkd_mm.hooks import BoundarySampleHook, boundary_visualization_hook
 from amkd_mm.hooks.boundary_visualization_hook import BoundaryVisualizationHook
 from amkd_mm.hooks.log_order import keep_log_order
 from amkd_mm.samplers import BoundarySampler
+from distillers import logit_distiller
+from labelled_images import LabelledImages, predictions, random_images
+from runners import quiet_runner
 
 NUM_CLASSES = 4
 PREPROCESSORS = dict(
@@ -45,7 +48,7 @@ PRODUCER = dict(
 )
 # Ends where it started, so that no sample is moved.
 STAY = dict(type='BSSAttack', num_steps=1, step_size=1e-6)
-RUNS = itertools.count()
+CLASSES = ('ant', 'bee', 'cow', 'dog')
 
 
 @VISBACKENDS.register_module()
@@ -98,67 +101,33 @@ def classifier(kind, seed):
 
 
 def make_amkd(kind):
-    def mapping(index):
-        return dict(
-            preds_S=dict(recorder='logits', from_student=True, record_idx=index),
-            preds_T=dict(recorder='logits', from_student=False, record_idx=index),
-        )
-
-    logits = dict(logits=dict(type='Logits'))
     return AMKD(
         teacher=classifier(kind, 0),
         architecture=classifier(kind, 1),
         data_preprocessor=dict(
             _scope_='mmpretrain', type='ClsDataPreprocessor', **PREPROCESSORS[kind]
         ),
-        distiller=dict(
-            _scope_='mmrazor',
-            type='ConfigurableDistiller',
-            student_recorders=logits,
-            teacher_recorders=logits,
-            distill_losses=dict(
-                loss_kl=dict(type='KLDivergence'), loss_boundary=dict(type='KLDivergence')
-            ),
-            loss_forward_mappings=dict(loss_kl=mapping(0), loss_boundary=mapping(1)),
-        ),
+        distiller=logit_distiller(loss_kl=0, loss_boundary=1),
     )
-
-
-class Images(torch.utils.data.Dataset):
-    """Images that the teacher classifies correctly, because it made the labels."""
-
-    metainfo = dict(classes=('ant', 'bee', 'cow', 'dog'))
-
-    def __init__(self, model, channels):
-        generator = torch.Generator().manual_seed(0)
-        images = torch.randint(0, 256, (24, channels, 8, 8), generator=generator)
-        self.images = images.to(torch.uint8)
-        inputs = model.data_preprocessor(dict(inputs=self.images), False)['inputs']
-        with torch.no_grad():
-            self.labels = model.teacher.eval()(inputs, mode='tensor').argmax(1).tolist()
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, index):
-        sample = DataSample(metainfo=dict(sample_idx=index)).set_gt_label(self.labels[index])
-        return dict(inputs=self.images[index], data_samples=sample)
 
 
 def train(
     tmp_path, kind='rgb', epochs=1, producers=(PRODUCER,), hooks=(), log_level='ERROR', **options
 ):
     """Train in a Runner; returns it and its back end."""
-    model = make_amkd(kind)
+    model, images = make_amkd(kind), random_images(24, CHANNELS.get(kind, 3))
+    # Which the teacher classifies correctly.
+    labels = predictions(model.teacher, images, model.data_preprocessor)
     train_cfg = options.pop('train_cfg', dict(by_epoch=True, max_epochs=epochs))
-    drawer = dict(type='mmrazor.BoundaryVisualizationHook', enable=True)
-    runner = Runner(
+    # Pictures of one sample: drawing takes longer than all the rest.
+    drawer = dict(type='mmrazor.BoundaryVisualizationHook', enable=True, num_samples=1)
+    runner = quiet_runner(
+        tmp_path,
         model=model,
-        work_dir=str(tmp_path),
         train_dataloader=dict(
             batch_size=12,
             num_workers=0,
-            dataset=Images(model, CHANNELS.get(kind, 3)),
+            dataset=LabelledImages(images, labels, CLASSES),
             sampler=dict(type='DefaultSampler', shuffle=True),
         ),
         train_cfg=train_cfg,
@@ -169,12 +138,9 @@ def train(
         visualizer=dict(
             type='mmpretrain.UniversalVisualizer',
             vis_backends=[dict(type='Memory'), dict(type='LocalVisBackend')],
-            name=f'visualizer_{next(RUNS)}',
+            name=uuid4().hex,
         ),
-        default_scope='mmpretrain',
-        randomness=dict(seed=0),
         log_level=log_level,
-        experiment_name=f'{tmp_path.name}_{next(RUNS)}',
     )
     runner.train()
     return runner, runner.visualizer.get_backend('Memory')
@@ -230,7 +196,7 @@ def test_draws_what_the_training_is_fed(kind, tmp_path, monkeypatch):
         for name in ('teacher', 'student'):
             np.testing.assert_allclose(answers[name], expected[name][:3], atol=1e-4)
     assert (bases, targets) == (watch.labels[:3], watch.targets[:3])
-    assert names == Images.metainfo['classes']
+    assert names == CLASSES
     assert kwargs['title'] == 'Boundary samples, epoch 1 of 1, iteration 1'
 
     ((name, image, step),) = backend.images
@@ -277,7 +243,7 @@ def test_says_that_no_sample_could_be_moved(tmp_path, monkeypatch):
 def test_samples_of_other_hooks_are_not_drawn(tmp_path):
     augment = dict(type='mmrazor.AugmentedSampleHook', transforms=[dict(type='RandomFlip')])
     augment['transforms'][0].update(prob=1.0)
-    _, backend = train(tmp_path, producers=[dict(PRODUCER, attack=STAY), augment])
+    _, backend = train(tmp_path, producers=[dict(PRODUCER, attack=STAY), augment], num_samples=6)
     # The notice is lower than any panel.
     assert [image.shape[0] < 200 for _, image, _ in backend.images] == [True]
 

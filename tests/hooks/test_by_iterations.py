@@ -3,10 +3,6 @@
 from pathlib import Path
 
 import pytest
-
-import amkd_mm  # noqa: F401
-
-# isort: split
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope

@@ -2,11 +2,11 @@
 
 import logging
 import types
+from functools import partial
 from pathlib import Path
 
-import amkd_mm  # noqa: F401
+from amkd_mm import compat
 
-# isort: split
 import mmcv
 import numpy as np
 import pytest
@@ -19,20 +19,12 @@ from mmpretrain.structures import DataSample
 from mmrazor.utils import register_all_modules
 
 from amkd_mm.hooks.class_check_hook import ClassCheckHook
+from networks import classifier
 
 FLOWERS = ['daisy', 'rose', 'tulip']
 KD = Config.fromfile(Path(__file__).resolve().parents[2] / 'configs/_base_/distillers/kd.py').model
+network = partial(classifier, num_classes=3)
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
-
-
-def network(num_classes=3):
-    return dict(
-        _scope_='mmpretrain',
-        type='ImageClassifier',
-        backbone=dict(type='CifarResNet', depth=8),
-        neck=dict(type='GlobalAveragePooling'),
-        head=dict(type='LinearClsHead', num_classes=num_classes, in_channels=64),
-    )
 
 
 @pytest.fixture
@@ -142,7 +134,7 @@ def test_folders_are_sorted_as_texts(train, folders):
     numbers = [str(number) for number in range(11)]
     data = folders('train', numbers, classes=numbers)
     with pytest.raises(ValueError, match='class 2 are in the folder .10., but .* calls it .2.'):
-        train(data, model=network(11))
+        train(data, model=network(num_classes=11))
 
 
 @pytest.mark.parametrize(
@@ -298,7 +290,7 @@ def test_labels_on_a_device_are_left_alone(train, folders):
 def test_every_runner_checks_once(train, folders, tmp_path):
     from amkd_mm.hooks.class_check_hook import ClassCheckHook
 
-    amkd_mm.compat.apply()
+    compat.apply()
     config = dict(model=network(), work_dir=str(tmp_path), default_scope='mmpretrain')
     runner = Runner(**config, experiment_name=f'once_{tmp_path.name}')
     assert sum(isinstance(hook, ClassCheckHook) for hook in runner.hooks) == 1
@@ -329,5 +321,5 @@ def test_self_supervised_networks_have_no_classes():
     hook = ClassCheckHook()
     hook.begin(types.SimpleNamespace(model=model))
     assert hook.count is None
-    hook.begin(types.SimpleNamespace(model=MODELS.build(network(7))))
+    hook.begin(types.SimpleNamespace(model=MODELS.build(network(num_classes=7))))
     assert hook.count == 7

@@ -3,9 +3,6 @@
 import resource
 from pathlib import Path
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 from mmengine.config import Config
@@ -13,19 +10,10 @@ from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
 
 from amkd_mm.diagnostics.trial_step import try_step
+from networks import classifier
 
 ROOT = Path(__file__).resolve().parents[2]
 AMKD = Config.fromfile(ROOT / 'configs/_base_/distillers/amkd.py').model
-
-
-def classifier(num_classes):
-    return dict(
-        _scope_='mmpretrain',
-        type='ImageClassifier',
-        backbone=dict(type='CifarResNet', depth=8),
-        neck=dict(type='GlobalAveragePooling'),
-        head=dict(type='LinearClsHead', num_classes=num_classes, in_channels=64),
-    )
 
 
 def step(num_classes, **hook):
@@ -33,8 +21,8 @@ def step(num_classes, **hook):
     model = MODELS.build(
         dict(
             AMKD,
-            architecture=classifier(num_classes),
-            teacher=classifier(num_classes),
+            architecture=classifier(num_classes=num_classes),
+            teacher=classifier(num_classes=num_classes),
             data_preprocessor=dict(mean=[127.0] * 3, std=[60.0] * 3),
         )
     )

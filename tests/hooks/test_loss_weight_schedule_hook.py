@@ -1,7 +1,6 @@
 """LossWeightScheduleHook: the weights by hand, and their effect in real Runners."""
 
 import inspect
-import itertools
 import math
 import warnings
 
@@ -11,26 +10,18 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.hooks import Hook
 from mmengine.model import BaseModule
-from mmengine.registry import DefaultScope
-from mmengine.runner import Runner
 from mmpretrain.models import ImageClassifier
-from mmpretrain.structures import DataSample
 from mmrazor.registry import HOOKS
 from mmrazor.registry import MODELS as RAZOR_MODELS
 from torch import nn
 
 from amkd_mm.algorithms import AMKD
 from amkd_mm.hooks import LossWeightScheduleHook
+from labelled_images import LabelledImages, random_images
+from runners import quiet_runner
 
 NUM_CLASSES = 5
-RUNS = itertools.count()
-
-
-@pytest.fixture(autouse=True)
-def scope():
-    """Types without a scope are MMPretrain's, whatever Runner another test left behind."""
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        yield
+pytestmark = pytest.mark.usefixtures('mmpretrain_scope')
 
 
 def weights(epochs, **options):
@@ -150,21 +141,6 @@ def classifier(seed):
     return model
 
 
-class Images(torch.utils.data.Dataset):
-    METAINFO = dict()
-
-    def __init__(self):
-        generator = torch.Generator().manual_seed(0)
-        self.images = torch.randint(0, 256, (12, 3, 4, 4), generator=generator).to(torch.uint8)
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, index):
-        sample = DataSample().set_gt_label(index % NUM_CLASSES)
-        return dict(inputs=self.images[index], data_samples=sample)
-
-
 def loss_config(**losses):
     """Losses that read logits, and labels where they want them."""
     mappings = dict()
@@ -211,11 +187,10 @@ def train(tmp_path, hooks, losses, epochs, lr=0.0, batch_size=12, **kwargs):
     model = AMKD(distiller=loss_config(**losses), teacher=classifier(0), architecture=classifier(1))
     options = dict(
         model=model,
-        work_dir=str(tmp_path),
         train_dataloader=dict(
             batch_size=batch_size,
             num_workers=0,
-            dataset=Images(),
+            dataset=LabelledImages(random_images(12, size=4), [i % NUM_CLASSES for i in range(12)]),
             sampler=dict(type='DefaultSampler', shuffle=False),
         ),
         train_cfg=dict(by_epoch=True, max_epochs=epochs),
@@ -224,14 +199,8 @@ def train(tmp_path, hooks, losses, epochs, lr=0.0, batch_size=12, **kwargs):
             hook if isinstance(hook, Hook) else {'type': 'mmrazor.LossWeightScheduleHook', **hook}
             for hook in hooks
         ],
-        default_hooks=dict(checkpoint=None, logger=None, timer=None),
-        default_scope='mmpretrain',
-        randomness=dict(seed=0),
-        log_level='ERROR',
-        # Runners of one name share their log.
-        experiment_name=f'{tmp_path}-{next(RUNS)}',
     )
-    runner = Runner(**{**options, **kwargs})
+    runner = quiet_runner(tmp_path, **{**options, **kwargs})
     runner.train()
     return runner
 

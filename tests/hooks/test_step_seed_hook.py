@@ -11,7 +11,6 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
-import amkd_mm  # noqa: F401
 from amkd_mm.hooks import step_seed_hook
 
 

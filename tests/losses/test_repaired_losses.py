@@ -3,8 +3,10 @@
 import copy
 
 import pytest
+import torch
+import torch.nn.functional as F
+from mmpretrain.structures import DataSample
 
-# First, because it makes MMRazor importable on current PyTorch.
 from amkd_mm.losses.repaired import (
     AngleWiseRKD,
     CRDLoss,
@@ -14,11 +16,6 @@ from amkd_mm.losses.repaired import (
     KLDivergence,
     L2Loss,
 )
-
-# isort: split
-import torch
-import torch.nn.functional as F
-from mmpretrain.structures import DataSample
 
 
 def finite(*tensors):

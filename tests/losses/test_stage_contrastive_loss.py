@@ -2,9 +2,6 @@
 
 import math
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 

@@ -1,11 +1,7 @@
 """No loss makes the host wait for the device, forward or backward."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
-from synchronisations import counted_synchronisations
 
 from amkd_mm.losses import (
     CCDLoss,
@@ -14,6 +10,7 @@ from amkd_mm.losses import (
     TripletDistillLoss,
     TripletKDLoss,
 )
+from synchronisations import counted_synchronisations
 
 
 def logits(*shape):

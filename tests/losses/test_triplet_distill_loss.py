@@ -3,9 +3,6 @@
 import math
 from itertools import product
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 import torch.nn.functional as F

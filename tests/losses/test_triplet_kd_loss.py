@@ -1,8 +1,5 @@
 """TripletKDLoss against plain loops."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 

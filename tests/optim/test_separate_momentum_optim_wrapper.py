@@ -1,14 +1,10 @@
 """SeparateMomentumOptimWrapper: updates of plain numbers, and in real Runners."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from given_samples import give
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, build_optim_wrapper
@@ -21,6 +17,7 @@ from torch import nn
 from torch.utils.data import Subset
 
 from amkd_mm.optim import SeparateMomentumOptimWrapper
+from given_samples import give
 
 ROOT = Path(__file__).resolve().parents[2]
 LOGITS = dict(losses=['distill.loss_kl'], momentum=0.95)

@@ -1,8 +1,5 @@
 """The recorders in a distiller: labels, two passes, and what they refuse."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 from mmengine.registry import DefaultScope

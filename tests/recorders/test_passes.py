@@ -1,8 +1,5 @@
 """Recording several passes of one step, and what is left behind."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 import torch.nn.functional as F

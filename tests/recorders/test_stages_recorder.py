@@ -1,8 +1,5 @@
 """StagesRecorder in two passes, after a failure, and by its config."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 from mmpretrain.models.backbones import ResNet_CIFAR

@@ -1,17 +1,14 @@
 """ChanceCheck: a teacher that guesses is reported once, and no other."""
 
-import warnings
-
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
-from given_samples import step_with_samples
 from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
 
 from amkd_mm.teachers.chance_check import BATCHES, ChanceCheck
+from caught import warnings_of
+from given_samples import step_with_samples
+from networks import classifier
 
 
 def batch(num_classes, accuracy, size=64):
@@ -24,15 +21,10 @@ def batch(num_classes, accuracy, size=64):
     return logits, [DataSample().set_gt_label(label) for label in labels]
 
 
-def warnings_of(function):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter('always')
-        function()
-    return [str(w.message) for w in caught if 'model.teacher_ckpt' in str(w.message)]
-
-
 def warnings_after(check, batches, *args):
-    return warnings_of(lambda: [check.update(*batch(*args)) for _ in range(batches)])
+    return warnings_of(
+        lambda: [check.update(*batch(*args)) for _ in range(batches)], about='model.teacher_ckpt'
+    )
 
 
 def test_warns_once_after_ten_batches():
@@ -99,18 +91,8 @@ def test_batches_without_one_label_each_are_passed_over():
             # Features instead of logits.
             check.update((logits,), samples)
 
-    assert not warnings_of(update)
+    assert not warnings_of(update, about='model.teacher_ckpt')
     assert check.batches == 0
-
-
-def classifier(depth):
-    return dict(
-        _scope_='mmpretrain',
-        type='ImageClassifier',
-        backbone=dict(type='CifarResNet', depth=depth),
-        neck=dict(type='GlobalAveragePooling'),
-        head=dict(type='LinearClsHead', num_classes=10, in_channels=64),
-    )
 
 
 @pytest.mark.parametrize('knows', [False, True])
@@ -122,8 +104,8 @@ def test_in_the_algorithm(knows, trainable):
         dict(
             _scope_='mmrazor',
             type='AMKD',
-            architecture=classifier(8),
-            teacher=classifier(8),
+            architecture=classifier(num_classes=10),
+            teacher=classifier(num_classes=10),
             teacher_trainable=trainable,
             distiller=dict(type='ConfigurableDistiller'),
         )
@@ -136,7 +118,10 @@ def test_in_the_algorithm(knows, trainable):
         labels = torch.arange(20) % 10
         model.teacher.head.fc.bias.data[0] = 100.0
     samples = [DataSample().set_gt_label(label) for label in labels]
-    found = warnings_of(lambda: [model.loss(inputs, samples) for _ in range(BATCHES + 2)])
+    found = warnings_of(
+        lambda: [model.loss(inputs, samples) for _ in range(BATCHES + 2)],
+        about='model.teacher_ckpt',
+    )
     assert len(found) == (not knows and not trainable)
 
 
@@ -148,8 +133,8 @@ def test_boundary_samples_do_not_count():
         dict(
             _scope_='mmrazor',
             type='AMKD',
-            architecture=classifier(8),
-            teacher=classifier(8),
+            architecture=classifier(num_classes=10),
+            teacher=classifier(num_classes=10),
             distiller=dict(
                 type='ConfigurableDistiller',
                 student_recorders=recorders,

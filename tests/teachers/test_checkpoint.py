@@ -2,9 +2,6 @@
 
 import copy
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 from mmengine.dataset import pseudo_collate
@@ -19,16 +16,7 @@ from amkd_mm.teachers.checkpoint import (
     load_teacher,
     recorded_preprocessor,
 )
-
-
-def classifier(depth=8, num_classes=4):
-    return dict(
-        _scope_='mmpretrain',
-        type='ImageClassifier',
-        backbone=dict(type='CifarResNet', depth=depth),
-        neck=dict(type='GlobalAveragePooling'),
-        head=dict(type='LinearClsHead', num_classes=num_classes, in_channels=64),
-    )
+from networks import classifier
 
 
 def amkd(**changes):

@@ -9,7 +9,6 @@ from mmengine.utils import digit_version
 from mmpretrain.registry import MODELS
 from torch import nn
 
-import amkd_mm  # noqa: F401
 from amkd_mm.attacks import BoundarySearch, BSSAttack
 from amkd_mm.teachers.folded_teacher import FoldedTeacher
 

@@ -2,9 +2,6 @@
 
 import copy
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 import torch.nn.functional as F

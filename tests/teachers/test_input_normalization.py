@@ -1,70 +1,44 @@
 """What AMKD changes on teacher and student: the teacher's inputs above all."""
 
 import copy
-import itertools
+from uuid import uuid4
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
 from mmpretrain.models import ClsDataPreprocessor
 from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
 from torch import nn
-from torch.utils.data import Dataset
 
+import networks
 from amkd_mm.data_preprocessors.normalizer import Normalizer
 from amkd_mm.hooks import BoundarySampleHook
 from amkd_mm.teachers import input_normalization
 from amkd_mm.teachers.checkpoint import recorded_preprocessor
+from distillers import logit_distiller
+from labelled_images import LabelledImages
+from runners import quiet_runner
 
 NUM_CLASSES = 3
 STUDENT = dict(mean=[100.0, 110.0, 120.0], std=[60.0, 60.0, 60.0], to_rgb=False)
 # The same standard deviations, so that a step of an attack is as long in either's units.
 TEACHER = dict(mean=[140.0, 90.0, 70.0], std=[60.0, 60.0, 60.0], to_rgb=True)
-RUNS = itertools.count()
 
 
-def classifier(seed=0, **kwargs):
-    torch.manual_seed(seed)
-    return dict(
-        _scope_='mmpretrain',
-        type='ImageClassifier',
-        backbone=dict(type='CifarResNet', depth=8),
-        neck=dict(type='GlobalAveragePooling'),
-        head=dict(type='LinearClsHead', num_classes=NUM_CLASSES, in_channels=64),
-        **kwargs,
-    )
-
-
-def kl(index):
-    return dict(
-        preds_S=dict(recorder='logits', from_student=True, record_idx=index),
-        preds_T=dict(recorder='logits', from_student=False, record_idx=index),
-    )
+def classifier(**changes):
+    torch.manual_seed(0)
+    return networks.classifier(num_classes=NUM_CLASSES, **changes)
 
 
 def amkd(**changes):
-    logits = dict(logits=dict(type='Logits'))
     model = dict(
-        _scope_='mmrazor',
-        type='AMKD',
+        type='mmrazor.AMKD',
         architecture=classifier(),
         teacher=classifier(),
-        distiller=dict(
-            type='ConfigurableDistiller',
-            student_recorders=logits,
-            teacher_recorders=logits,
-            distill_losses=dict(
-                loss_kl=dict(type='KLDivergence'), loss_boundary=dict(type='KLDivergence')
-            ),
-            loss_forward_mappings=dict(loss_kl=kl(0), loss_boundary=kl(1)),
-        ),
+        distiller=logit_distiller(loss_kl=0, loss_boundary=1),
         data_preprocessor=STUDENT,
     )
     return MODELS.build(model | changes)
@@ -97,7 +71,7 @@ def logits_of(network, images, **settings):
 
 
 def save(tmp_path, network, config=None):
-    path = str(tmp_path / f'teacher{next(RUNS)}.pth')
+    path = str(tmp_path / f'{uuid4().hex}.pth')
     meta = dict(cfg=config if isinstance(config, str) else Config(config).pretty_text)
     torch.save(dict(state_dict=network.state_dict(), meta=meta if config else {}), path)
     return path
@@ -310,20 +284,6 @@ def test_settings_beside_cfg_path(network):
 # --- In training and in validation ----------------------------------------------------------------
 
 
-class Images(Dataset):
-    metainfo = dict()
-
-    def __init__(self, images, labels):
-        self.images, self.labels = images, labels
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, index):
-        sample = DataSample().set_gt_label(int(self.labels[index]))
-        return dict(inputs=self.images[index], data_samples=sample)
-
-
 class Spy(Hook):
     """The batch with its boundary samples, and what the teacher said in the step."""
 
@@ -341,14 +301,14 @@ class Spy(Hook):
 def train(model, images, labels, tmp_path):
     spy = Spy()
     loader = dict(
-        dataset=Images(images, labels),
+        dataset=LabelledImages(images, [int(label) for label in labels]),
         batch_size=len(images),
         sampler=dict(type='DefaultSampler', shuffle=False),
         collate_fn=dict(type='pseudo_collate'),
     )
-    runner = Runner(
+    runner = quiet_runner(
+        tmp_path,
         model=model,
-        work_dir=str(tmp_path),
         train_dataloader=loader,
         train_cfg=dict(by_epoch=True, max_epochs=1),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01)),
@@ -365,11 +325,6 @@ def train(model, images, labels, tmp_path):
             ),
             spy,
         ],
-        default_hooks=dict(checkpoint=None, logger=None, timer=None),
-        randomness=dict(seed=0),
-        default_scope='mmpretrain',
-        log_level='ERROR',
-        experiment_name=f'preparation{next(RUNS)}',
     )
     runner.train()
     scalars = runner.message_hub.log_scalars

@@ -12,8 +12,6 @@ from mmengine.registry import DefaultScope
 from mmengine.runner.checkpoint import save_checkpoint
 from mmpretrain.registry import MODELS
 
-import amkd_mm  # noqa: F401
-
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
 
-import amkd_mm  # noqa: F401
+pytestmark = pytest.mark.usefixtures('mmpretrain_scope')
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs/amkd/amkd_resnet26_resnet8_1xb64_digits.py'
@@ -18,12 +17,6 @@ CONFIG = ROOT / 'configs/amkd/amkd_resnet26_resnet8_1xb64_digits.py'
 @pytest.fixture(scope='module')
 def benchmark(load_tool):
     return load_tool('analysis_tools/benchmark_dataloader.py')
-
-
-@pytest.fixture(autouse=True)
-def scope():
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        yield
 
 
 class SlowImages(torch.utils.data.Dataset):

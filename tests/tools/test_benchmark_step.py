@@ -10,8 +10,6 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-import amkd_mm  # noqa: F401
-
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs/amkd/amkd_resnet26_resnet8_1xb64_digits.py'
 

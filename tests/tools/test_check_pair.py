@@ -2,10 +2,8 @@
 
 import sys
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
+
 from digit_networks import CONFIGS, DIGITS, ROOT, table
 
 TEACHER = ROOT / 'configs/vanilla/resnet26_1xb64_digits.py'

@@ -5,9 +5,6 @@ import logging
 import sys
 from pathlib import Path
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 from mmengine.config import Config
 from mmengine.logging import MMLogger

@@ -5,9 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import numpy as np
 import pytest
 import torch

@@ -7,9 +7,6 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 from PIL import Image
 

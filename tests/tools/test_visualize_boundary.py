@@ -8,11 +8,9 @@ from base64 import b64decode
 from functools import partial
 from html import unescape
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 import torch
+
 from digit_distillation import CONFIG, METRICS, ROOT
 
 TOOL = ROOT / 'tools/analysis_tools/visualize_boundary.py'

@@ -3,7 +3,6 @@
 import pytest
 from matplotlib import cbook
 
-import amkd_mm  # noqa: F401
 from amkd_mm.visualization import draw_accuracies, render
 
 

@@ -2,13 +2,9 @@
 
 import re
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import numpy as np
 import pytest
 import torch
-from digit_distillation import CONFIG
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
@@ -24,6 +20,7 @@ from amkd_mm.attacks.targets import sample_target
 from amkd_mm.samplers import BoundarySampler
 from amkd_mm.visualization import compared_name, draw_boundary_figures
 from amkd_mm.visualization.boundary_figures import name_plane
+from digit_distillation import CONFIG
 
 
 def test_what_is_drawn(distillation):

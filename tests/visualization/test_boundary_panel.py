@@ -8,7 +8,6 @@ from matplotlib import cbook
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
-import amkd_mm  # noqa: F401
 from amkd_mm.visualization import draw_boundary_panel, render
 
 

@@ -1,8 +1,5 @@
 """Colours and names of classes, also of many."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import pytest
 from matplotlib import style
 

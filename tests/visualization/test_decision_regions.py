@@ -1,8 +1,5 @@
 """The picture of decision regions shows the regions it was given."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb

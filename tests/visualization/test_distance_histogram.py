@@ -1,8 +1,5 @@
 """The histograms count the distances they were given."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import numpy as np
 import pytest
 

@@ -1,8 +1,5 @@
 """The map shows the embeddings it was given."""
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 import numpy as np
 from matplotlib.colors import to_rgba
 

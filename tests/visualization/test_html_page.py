@@ -4,9 +4,6 @@ import re
 from base64 import b64decode
 from html.parser import HTMLParser
 
-import amkd_mm  # noqa: F401
-
-# isort: split
 from matplotlib.figure import Figure
 
 from amkd_mm.visualization import Picture, html_page, to_png

@@ -20,7 +20,6 @@ if __name__ == '__main__':
 # First, because it makes MMRazor importable on current PyTorch.
 import amkd_mm  # noqa: F401
 
-# isort: split
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device

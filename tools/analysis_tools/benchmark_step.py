@@ -27,7 +27,6 @@ if __name__ == '__main__':
 # First, because it makes MMRazor importable on current PyTorch.
 import amkd_mm  # noqa: F401
 
-# isort: split
 import torch
 import torch.nn.functional as F
 from mmengine.config import DictAction

@@ -1,6 +1,7 @@
 """Print and draw the confusion matrix of a student: MMPretrain's tool of this name."""
 
 import amkd_mm  # noqa: F401
+
 from amkd_mm.cli.mmpretrain_tools import run_tool
 
 if __name__ == '__main__':

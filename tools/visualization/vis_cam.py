@@ -1,6 +1,7 @@
 """Draw where a network looks (Grad-CAM): MMPretrain's tool of this name."""
 
 import amkd_mm  # noqa: F401
+
 from amkd_mm.cli.mmpretrain_tools import run_tool
 
 if __name__ == '__main__':
