@@ -40,9 +40,10 @@ EXTRAS_REQUIRE = {
     'timm': ['timm'],
     # MMEngine's TensorboardVisBackend.
     'tensorboard': ['tensorboard'],
-    'test': ['pytest>=7.0'],
+    # The second runs tests in several processes, `pytest -n 2`.
+    'test': ['pytest>=7.0', 'pytest-xdist'],
     # Each minor release of ruff may format differently.
-    'dev': ['pytest>=7.0', 'ruff>=0.17,<0.18'],
+    'dev': ['pytest>=7.0', 'pytest-xdist', 'ruff>=0.17,<0.18'],
 }
 EXTRAS_REQUIRE['all'] = sorted({req for extra in EXTRAS_REQUIRE.values() for req in extra})
 

@@ -23,7 +23,7 @@ class CleanBatch(NamedTuple):
             the sampler's ``needs_student`` is set.
         teacher (Callable): Maps normalised inputs (M, C, H, W) without padding to logits (M, K),
             in evaluation mode and with a gradient for the inputs.
-        space (Normalizer): The way between pixels and normalised inputs, and their bounds.
+        normalizer (Normalizer): The way between pixels and normalised inputs, and their bounds.
     """
 
     inputs: Tensor
