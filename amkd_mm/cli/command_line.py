@@ -12,6 +12,7 @@ from textwrap import shorten
 
 from ..version import __version__
 from .scripts import run_script
+from .starting import PACKAGE
 
 TOOLS = Path(__file__).parents[1] / '.mim' / 'tools'
 # Commands that are not named as their files are.
@@ -67,7 +68,7 @@ def find(name: str) -> Path | None:
 def program_name() -> str:
     """What the user typed."""
     name = Path(sys.argv[0]).stem
-    return f'python -m {__package__}' if name == '__main__' else name
+    return f'python -m {PACKAGE}' if name == '__main__' else name
 
 
 def main(arguments: Sequence[str] | None = None) -> int | str | None:
@@ -103,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int | str | None:
     sys.argv = [f'{program} {name}', *arguments[1:]]
     try:
         # So far there is but the command line, see `__init__.py`.
-        importlib.reload(sys.modules[__package__])
+        importlib.reload(sys.modules[PACKAGE])
         run_script(path)
     except ModuleNotFoundError as error:
         if error.name != 'mmcv':
