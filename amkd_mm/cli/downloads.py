@@ -146,7 +146,7 @@ def failed_download(error: BaseException) -> str | None:
     if (path := damaged_file(frames, chain)) is not None:
         return (
             f'{setting or "download"}: {path}, which was downloaded before, is not whole: '
-            f'{one_line(chain[-1])}\n'
+            f'{first_line(chain[-1])}\n'
             'Delete this file, so that it is downloaded again, or replace it by a whole one.'
         )
     return None
@@ -182,10 +182,10 @@ def reason(chain: list[BaseException]) -> str:
     error = [one for one in chain if is_failure(one)][-1]
     if isinstance(error, HTTPError):
         return f'HTTP status {error.code} ({error.reason})'
-    return one_line(error.reason if isinstance(error, URLError) else error)
+    return first_line(error.reason if isinstance(error, URLError) else error)
 
 
-def one_line(error: Any) -> str:
+def first_line(error: Any) -> str:
     """The first line of what an error says, or its kind."""
     return next(iter(str(error).strip().splitlines()), '') or type(error).__name__
 

@@ -8,6 +8,8 @@ from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
 
 from amkd_mm.diagnostics.trial_step import TrialStep, try_step
+from distillers import logit_distiller
+from networks import classifier
 
 K = 3
 HOOK = dict(
@@ -19,41 +21,16 @@ HOOK = dict(
 )
 
 
-def classifier():
-    return dict(
-        _scope_='mmpretrain',
-        type='ImageClassifier',
-        backbone=dict(type='CifarResNet', depth=8, norm_cfg=dict(type='GN', num_groups=4)),
-        neck=dict(type='GlobalAveragePooling'),
-        head=dict(type='LinearClsHead', num_classes=K, in_channels=64),
-    )
-
-
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    logits = dict(logits=dict(type='Logits'))
-
-    def mapping(index):
-        return dict(
-            preds_S=dict(recorder='logits', from_student=True, record_idx=index),
-            preds_T=dict(recorder='logits', from_student=False, record_idx=index),
-        )
-
+    network = classifier(num_classes=K, norm='GN')
     config = dict(
         type='AMKD',
         _scope_='mmrazor',
-        architecture=classifier(),
-        teacher=classifier(),
-        distiller=dict(
-            type='ConfigurableDistiller',
-            student_recorders=logits,
-            teacher_recorders=logits,
-            distill_losses=dict(
-                loss_kl=dict(type='KLDivergence'), loss_boundary=dict(type='KLDivergence')
-            ),
-            loss_forward_mappings=dict(loss_kl=mapping(0), loss_boundary=mapping(1)),
-        ),
+        architecture=network,
+        teacher=network,
+        distiller=logit_distiller(loss_kl=0, loss_boundary=1),
         data_preprocessor=dict(mean=[127.0] * 3, std=[60.0] * 3),
     )
     model = MODELS.build(config)
