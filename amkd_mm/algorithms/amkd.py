@@ -10,6 +10,7 @@ from functools import cached_property, partial
 import torch
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.structures import BaseDataElement
+from mmpretrain.structures import DataSample
 from mmrazor.models.utils import add_prefix
 from mmrazor.registry import MODELS
 from torch import Tensor
@@ -169,9 +170,12 @@ class AMKD(CheckedSingleTeacherDistill):
         return losses
 
     def _pass_samples(self, samples: Samples, data_samples: list[BaseDataElement]) -> None:
-        """Let both networks see samples; they have the labels of the rows they were made from."""
+        """Let both networks see samples; they have the labels of the images they were made from."""
         inputs = self._current_normalizer().pad(samples.inputs)
-        made_from = [data_samples[row] for row in samples.rows.tolist()]
+        made_from = [
+            data_samples[row] if row >= 0 else DataSample().set_gt_label(label)
+            for row, label in zip(samples.rows.tolist(), samples.labels, strict=True)
+        ]
         if not self._teacher_is_known(samples):
             recorders = recording(self.distiller.teacher_recorders, samples)
             self._teacher_pass(inputs, made_from, recorders)

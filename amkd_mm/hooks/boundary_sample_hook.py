@@ -4,11 +4,13 @@ from mmrazor.registry import HOOKS
 
 from ..attacks import build_attack
 from ..attacks.targets import TARGET_CHOOSERS
-from ..config.argument_checks import check_bool, check_choice
-from ..samplers import BoundarySampler
+from ..config.argument_checks import check_bool, check_choice, check_int
+from ..samplers import BoundarySampler, ReusingSampler
 from .sample_hook import SampleHook, check_num_samples
 
 BASES = ('random', 'discrepancy')
+# In checkpoints: of each such hook, by its place among the hooks that make samples.
+MEMORIES = 'sample_memories'
 
 
 @HOOKS.register_module()
@@ -42,13 +44,21 @@ class BoundarySampleHook(SampleHook):
             ``boundary_reduction='batch'`` of ``AMKD``. Defaults to False.
         keep_unreached (bool): Whether to distil on samples that did not reach their target class,
             as BSS does. Defaults to False.
+        reuse (int): In how many steps a boundary sample is used, on average. With more than 1 only
+            one of so many steps makes new samples, and all draw theirs from a memory of ``reuse *
+            num_samples``, which takes 24 KB a sample at 32 px, 1.2 MB at 224 px. The memory is
+            part of checkpoints, so that a resumed training equals an uninterrupted one; of several
+            processes each has its own, and all resume with that of the first. ``attacked``,
+            ``reached``, ``probability_gap`` and ``l2`` in the log are those of the last new
+            samples. Defaults to 1.
         **kwargs: ``begin``, ``end``, ``interval``, ``by_epoch`` and ``amp`` of ``SampleHook``. With
             ``amp=True`` boundary samples are no closer to the boundary than half precision can
             tell.
 
     Raises:
         KeyError: If there is no such attack.
-        ValueError: If an argument is out of its range, or as ``SampleHook``.
+        ValueError: If an argument is out of its range, ``reuse`` is more than 1 and the teacher is
+            trained, or as ``SampleHook``.
         TypeError: As ``SampleHook``.
     """
 
@@ -63,6 +73,7 @@ class BoundarySampleHook(SampleHook):
         target: str = 'sample',
         student_correct: bool = False,
         keep_unreached: bool = False,
+        reuse: int = 1,
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
@@ -71,6 +82,7 @@ class BoundarySampleHook(SampleHook):
         check_bool('BoundarySampleHook: keep_unreached', keep_unreached)
         check_choice('BoundarySampleHook: base', base, BASES)
         check_choice('BoundarySampleHook: target', target, tuple(TARGET_CHOOSERS))
+        check_int('BoundarySampleHook: reuse', reuse, minimum=1)
         self.sampler = self.sampler_class(
             build_attack(attack),
             num_samples,
@@ -79,3 +91,28 @@ class BoundarySampleHook(SampleHook):
             student_correct,
             keep_unreached,
         )
+        self._memory = None
+        if reuse > 1:
+            self.sampler = self._memory = ReusingSampler(self.sampler, num_samples, reuse)
+
+    def before_train(self, runner) -> None:
+        """See ``SampleHook``."""
+        super().before_train(runner)
+        if self._memory is not None and self.algorithm.teacher_trainable:
+            raise ValueError(
+                'BoundarySampleHook: reuse must be 1 with `model.teacher_trainable=True`, because '
+                'the boundary of a teacher that is trained moves'
+            )
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Add the memory of samples."""
+        if self._memory is not None:
+            memories = checkpoint.setdefault(MEMORIES, {})
+            memories[self.place(runner)] = self._memory.state_dict()
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Take the memory of samples of a training that is resumed."""
+        state = checkpoint.get(MEMORIES, {}).get(self.place(runner))
+        # `load_from` begins a training anew.
+        if self._memory is not None and state is not None and runner._resume:
+            self._memory.load_state_dict(state)

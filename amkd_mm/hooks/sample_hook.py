@@ -75,6 +75,10 @@ class SampleHook(Hook):
         """What the sampler made in this step."""
         return None if self.request is None else self.request.samples
 
+    def place(self, runner) -> int:
+        """Which of the hooks that make samples this one is, from 1: its ``record_idx``."""
+        return 1 + sample_hooks(runner).index(self)
+
     def before_train(self, runner) -> None:
         """Hand the samplers to the algorithm; refuse what cannot work."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
@@ -91,9 +95,8 @@ class SampleHook(Hook):
             )
         check_unit(self.name, runner, self.by_epoch, begin=self.begin, end=self.end)
         self.algorithm = model
-        hooks = [hook for hook in runner.hooks if isinstance(hook, SampleHook)]
-        model.samplers = [hook.sampler for hook in hooks]
-        self._number = 1 + hooks.index(self)
+        model.samplers = [hook.sampler for hook in sample_hooks(runner)]
+        self._place = self.place(runner)
         self._checked = False
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
@@ -109,7 +112,7 @@ class SampleHook(Hook):
         # A seed of its own for each step and hook: a resumed run draws what an uninterrupted one
         # draws, whatever else uses random numbers.
         where = (runner.seed, runner.iter, get_rank())
-        seed = hash(where if self._number == 1 else (*where, self._number)) % 2**63
+        seed = hash(where if self._place == 1 else (*where, self._place)) % 2**63
         size = image_size(self.name, 'train_pipeline', data_batch)
         self.request = SampleRequest(seed, size, self.amp)
         self.algorithm.request_samples(self.sampler, self.request)
@@ -165,6 +168,11 @@ class SampleHook(Hook):
             return False
         now, total = progress_and_total(runner, self.by_epoch)
         return to_absolute(self.begin, total) <= now < to_absolute(self.end, total)
+
+
+def sample_hooks(runner) -> list[SampleHook]:
+    """The hooks that make samples, in the order of their ``record_idx``."""
+    return [hook for hook in runner.hooks if isinstance(hook, SampleHook)]
 
 
 def check_num_samples(name: str, number: int | float) -> None:

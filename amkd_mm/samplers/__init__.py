@@ -4,12 +4,14 @@ from .augmented_sampler import AugmentedSampler
 from .base import CleanBatch, Sampler, SampleRequest, Samples
 from .boundary_sampler import BoundarySampler, discrepancy
 from .local_distribution_sampler import LocalDistributionSampler
+from .reusing_sampler import ReusingSampler
 
 __all__ = [
     'AugmentedSampler',
     'BoundarySampler',
     'CleanBatch',
     'LocalDistributionSampler',
+    'ReusingSampler',
     'SampleRequest',
     'Sampler',
     'Samples',

@@ -40,8 +40,8 @@ class Samples(NamedTuple):
     Attributes:
         inputs (Tensor): Normalised, without padding, (M, C, H, W). M may be 0.
         origins (Tensor): The clean inputs that they were made from, (M, C, H, W).
-        rows (Tensor): Their rows in the clean batch, (M,) int64.
-        labels (Tensor): Labels of these rows, (M,) int64.
+        rows (Tensor): Their rows in the clean batch, (M,) int64; -1 for those of an earlier batch.
+        labels (Tensor): Labels of the images that they were made from, (M,) int64.
         targets (Tensor): The class that each was moved towards, (M,) int64; -1 for none.
         teacher_logits (Tensor, optional): The teacher's logits at ``inputs``, (M, K), where the
             sampler knows them.
