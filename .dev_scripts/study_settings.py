@@ -193,6 +193,8 @@ SETTINGS = {
     'amkd-together': amkd(
         triplet(distance='cosine', margin=1.0), boundary(3, 2 / 9, 2 / 9, end=1.0)
     ),
+    # Each sample in several steps.
+    **{f'amkd-reuse{n}': amkd(hook('boundary_samples', reuse=n)) for n in (2, 4, 8)},
     # More than one boundary for a base sample; boundary samples on both sides.
     'amkd-two-boundaries': amkd(study_hook('TwoBoundariesHook')),
     'amkd-both-sides': amkd(study_hook('BothSidesHook')),

@@ -1,5 +1,7 @@
 """A distillation of two small networks on some Digits, for tests in a real Runner."""
 
+from uuid import uuid4
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -91,7 +93,7 @@ def make_runner(tmp_path, teacher_checkpoint):
                 default_hooks=dict(checkpoint=None, logger=None),
                 randomness=dict(seed=0),
                 log_level='ERROR',
-                experiment_name=tmp_path.name,
+                experiment_name=uuid4().hex,
             )
         )
         config.custom_hooks.extend(hooks)
