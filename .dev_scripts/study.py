@@ -115,7 +115,8 @@ def common(args):
             ),
         ],
         'optim_wrapper.optimizer.weight_decay': 5e-4,
-        'default_hooks.checkpoint.interval': args.epochs,
+        # So that a run that was interrupted goes on.
+        'default_hooks.checkpoint.interval': 1,
         'default_hooks.checkpoint.max_keep_ckpts': 1,
     }
 

@@ -65,6 +65,13 @@ NAMES = {
     'amkd-reuse2': 'AMKD, each sample in 2 steps',
     'amkd-reuse4': 'AMKD, each sample in 4 steps',
     'amkd-reuse8': 'AMKD, each sample in 8 steps',
+    # Other samples, each in 4 steps.
+    'reuse4-noise': 'noise instead of boundary samples',
+    'reuse4-between': 'samples between two images, on the boundary',
+    'reuse4-mixed': 'samples between two images, anywhere',
+    'reuse4-beyond': 'samples beyond the boundary, by the attack of BSS',
+    'reuse4-joint': "boundary samples in a direction in which both networks' margins fall",
+    'reuse4-smooth4': 'boundary samples by perturbations in blocks of 4 pixels',
     'amkd-two-boundaries': 'AMKD, two targets for each base sample',
     'amkd-both-sides': 'AMKD, samples from both sides of the boundary',
     'amkd-to-the-end': 'AMKD, boundary samples to the end, constant weight',

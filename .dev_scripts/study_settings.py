@@ -49,6 +49,11 @@ def amkd_correct(*changes):
     return amkd(hook('boundary_samples', student_correct=True), *changes)
 
 
+def amkd_reuse(steps, *changes):
+    """AMKD with changes, each boundary sample in several steps."""
+    return amkd(hook('boundary_samples', reuse=steps), *changes)
+
+
 def triplet(**options):
     """Options of the triplet loss."""
     return loss('loss_triplet', **options)
@@ -96,6 +101,10 @@ def teacher_space(anchors, negatives):
     }
 
 
+SMOOTH = {
+    **attack(type='mmrazor.SmoothBoundarySearch', block=4),
+    'custom_imports.imports': STUDY_IMPORTS,
+}
 CLIP = {'optim_wrapper.clip_grad': dict(max_norm=2)}
 NO_BOUNDARY = {
     'default_hooks.boundary_samples': None,
@@ -194,7 +203,18 @@ SETTINGS = {
         triplet(distance='cosine', margin=1.0), boundary(3, 2 / 9, 2 / 9, end=1.0)
     ),
     # Each sample in several steps.
-    **{f'amkd-reuse{n}': amkd(hook('boundary_samples', reuse=n)) for n in (2, 4, 8)},
+    **{f'amkd-reuse{n}': amkd_reuse(n) for n in (2, 4, 8)},
+    # Is it the boundary? Other samples, used as often: noise of the length of a perturbation; between
+    # two images, on the boundary and anywhere; beyond the boundary; in a direction that the student
+    # sees, too; of low frequency.
+    'reuse4-noise': amkd_reuse(4, study_hook('NoiseHook')),
+    'reuse4-between': amkd_reuse(4, study_hook('BetweenImagesHook')),
+    'reuse4-mixed': amkd_reuse(4, study_hook('MixedImagesHook')),
+    'reuse4-beyond': amkd_reuse(4, attack(type='BSSAttack')),
+    'reuse4-joint': amkd_reuse(
+        4, study_hook('JointSampleHook'), attack(type='mmrazor.JointBoundarySearch')
+    ),
+    'reuse4-smooth4': amkd_reuse(4, SMOOTH),
     # More than one boundary for a base sample; boundary samples on both sides.
     'amkd-two-boundaries': amkd(study_hook('TwoBoundariesHook')),
     'amkd-both-sides': amkd(study_hook('BothSidesHook')),
@@ -202,10 +222,7 @@ SETTINGS = {
     # perturbations of low frequency.
     'amkd-correct-between': amkd_correct(study_hook('BetweenImagesHook')),
     'amkd-correct-between-tau4-w1': amkd_correct(study_hook('BetweenImagesHook'), boundary(4, 1.0)),
-    'amkd-correct-smooth4': amkd_correct(
-        attack(type='mmrazor.SmoothBoundarySearch', block=4),
-        {'custom_imports.imports': STUDY_IMPORTS},
-    ),
+    'amkd-correct-smooth4': amkd_correct(SMOOTH),
     # With another distiller on clean samples.
     'amkd-dkd-beta2': ('amkd_dkd', {}),
     # What the triplet loss compares, and with what.
