@@ -204,9 +204,9 @@ SETTINGS = {
     ),
     # Each sample in several steps.
     **{f'amkd-reuse{n}': amkd_reuse(n) for n in (2, 4, 8)},
-    # Is it the boundary? Other samples, used as often: noise of the length of a perturbation; between
-    # two images, on the boundary and anywhere; beyond the boundary; in a direction that the student
-    # sees, too; of low frequency.
+    # Is it the boundary? Other samples, used as often: noise of the length of a perturbation;
+    # between two images, on the boundary and anywhere; beyond the boundary; in a direction that the
+    # student sees, too; of low frequency.
     'reuse4-noise': amkd_reuse(4, study_hook('NoiseHook')),
     'reuse4-between': amkd_reuse(4, study_hook('BetweenImagesHook')),
     'reuse4-mixed': amkd_reuse(4, study_hook('MixedImagesHook')),

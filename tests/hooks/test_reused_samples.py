@@ -112,7 +112,7 @@ def test_the_teacher_searches_in_every_third_step_only(tmp_path):
         assert watch.labels[step] == samples.labels.tolist()
         assert watch.logged[step]['samples'] == 4 and watch.logged[step]['attacked'] == 4
         l2 = watch.logged[step - step % 3]['l2']
-        assert watch.logged[step]['l2'] == l2 and 0 < l2
+        assert watch.logged[step]['l2'] == l2 and l2 > 0
     drawn = [tuple(sorted(samples.inputs.sum((1, 2, 3)).tolist())) for (samples,) in watch.samples]
     assert len(set(drawn[3:])) > 3
 
