@@ -1,9 +1,12 @@
-"""Time and memory of an AMKD step, beside KD, the student alone and bare PyTorch calls.
+"""Time and memory of an AMKD step, beside KD, the student alone and bare PyTorch.
 
-``python tools/analysis_tools/benchmark_step.py CONFIG`` does a few steps of a distillation with
-boundary samples, at a learning rate of 0, and prints Markdown tables. Give it a student that knows
-something, ``--cfg-options load_from=CHECKPOINT``: BSS attacks only images that the student gets
-right.
+``python tools/analysis_tools/benchmark_step.py CONFIG`` trains a distillation with boundary samples
+for a few iterations, in turn with KD by the same Runner, by a loop of bare PyTorch, and by
+mdistiller and torchdistill if they are installed. Then it does a few steps without a training loop,
+at a learning rate of 0, to tell what takes the time. It prints Markdown tables. Where new boundary
+samples are made in one of several steps only, each figure is the mean of so many. Give it a student
+that knows something, ``--cfg-options load_from=CHECKPOINT``: BSS attacks only images that the
+student gets right.
 """
 
 import argparse
@@ -13,9 +16,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import contextmanager, nullcontext
 from functools import wraps
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
@@ -34,10 +38,11 @@ from mmengine.runner import Runner
 from mmrazor.utils import register_all_modules
 
 from amkd_mm.algorithms.amkd import exact
+from amkd_mm.benchmarking import iterations
 from amkd_mm.cli.downloads import explain_failed_downloads
 from amkd_mm.config.reading import read_config
 from amkd_mm.hooks import BoundarySampleHook
-from amkd_mm.samplers import Samples
+from amkd_mm.samplers import ReusingSampler, Samples
 
 MEBIBYTE = 2**20
 AMKD, PASSES, KD, STUDENT = 'AMKD', 'passes of AMKD alone', 'KD', 'student alone'
@@ -94,6 +99,18 @@ class Bench:
         self.hook.before_train(self.runner)
         # Whatever the epochs that the config makes boundary samples in.
         self.hook.begin, self.hook.end = 0, 1.0
+        self.cycle = iterations.cycle_of(self.hook)
+
+    @contextmanager
+    def repeatable(self):
+        """Within it a step searches if the next one outside will, and adds nothing to a memory."""
+        sampler = self.hook.sampler
+        if not isinstance(sampler, ReusingSampler):
+            yield
+            return
+        state = sampler.state_dict()
+        yield
+        sampler.load_state_dict(state)
 
     def load(self, number):
         """Load batches, at once, so that workers of the dataloader do not disturb the steps.
@@ -266,29 +283,34 @@ def measure(bench, steps, warmup):
 
     Returns:
         tuple: Seconds of each kind of step, seconds of each part of an AMKD step, and numbers of
-        boundary samples; lists.
+        boundary samples; lists of means over a cycle.
     """
     kinds, parts, rows = defaultdict(list), defaultdict(list), []
-    for step, (batch, loading) in enumerate(bench.load(warmup + steps), -warmup):
-        seconds = {}
+    batches = iter(bench.load((warmup + steps) * bench.cycle))
+    for step in range(-warmup, steps):
+        seconds, split, found = Counter(), Counter(), []
 
         def clock(name, function, *arguments, seconds=seconds):
             started = now()
             function(*arguments)
-            seconds[name] = now() - started
+            seconds[name] += now() - started
 
-        clock(AMKD, bench.amkd, batch)
-        # The same base samples, attacked once more to list the passes.
-        passes = bench.passes_of(batch)
-        clock(PASSES, bench.passes_alone, passes)
-        clock(KD, bench.kd, batch)
-        clock(STUDENT, bench.student, batch)
-        split = {'data': loading, **bench.split(batch)}
+        for batch, loading in islice(batches, bench.cycle):
+            # The same samples once more, to list the passes.
+            with bench.repeatable():
+                passes = bench.passes_of(batch)
+            with bench.repeatable():
+                split.update(data=loading, **bench.split(batch))
+            clock(AMKD, bench.amkd, batch)
+            clock(PASSES, bench.passes_alone, passes)
+            clock(KD, bench.kd, batch)
+            clock(STUDENT, bench.student, batch)
+            found.append(len(passes.samples.rows))
         if step >= 0:
-            rows.append(len(passes.samples.rows))
-            for table, found in ((kinds, seconds), (parts, split)):
-                for name, value in found.items():
-                    table[name].append(value)
+            rows.append(statistics.mean(found))
+            for table, sums in ((kinds, seconds), (parts, split)):
+                for name, value in sums.items():
+                    table[name].append(value / bench.cycle)
     return kinds, parts, rows
 
 
@@ -303,11 +325,17 @@ def rows_of(table, reference):
     return lines
 
 
-def report(kinds, parts, peaks):
+def report(trainings, kinds, parts, peaks, batch_size):
     """All tables as text."""
     totals = [sum(values) for values in zip(*parts.values(), strict=True)]
+    speeds = [batch_size / statistics.median(seconds) for seconds in trainings.values()]
+    rows = rows_of(trainings, trainings[iterations.KD])
     return '\n'.join(
         [
+            '| whole iteration | ms (min to max) | relative to KD | images a second |',
+            '| --- | ---: | ---: | ---: |',
+            *(f'{row} {speed:.0f} |' for row, speed in zip(rows, speeds, strict=True)),
+            '',
             '| step, without loading data | ms (min to max) | relative to the passes |',
             '| --- | ---: | ---: |',
             *rows_of(kinds, kinds[PASSES]),
@@ -330,7 +358,7 @@ def main():
     explain_failed_downloads()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config of a distillation with boundary samples')
-    parser.add_argument('--steps', type=int, default=20, help='counted steps (default: 20)')
+    parser.add_argument('--steps', type=int, default=20, help='counted (default: 20)')
     parser.add_argument('--warmup', type=int, default=3, help='steps before (default: 3)')
     parser.add_argument('--amp', action='store_true', help='mixed precision, on a GPU')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write all figures there, too')
@@ -346,6 +374,7 @@ def main():
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     cfg.log_level = 'ERROR'
     with tempfile.TemporaryDirectory() as cfg.work_dir:
+        trainings = iterations.time_iterations(cfg, args.steps, args.warmup, now)
         bench = Bench(cfg)
         kinds, parts, rows = measure(bench, args.steps, args.warmup)
         ((batch, _),) = bench.load(1)
@@ -363,10 +392,10 @@ def main():
         f'{torch.get_num_threads()} threads, '
         f'torch {torch.__version__}\n'
     )
-    print(report(kinds, parts, peaks))
+    print(report(trainings, kinds, parts, peaks, bench.dataloader.batch_size))
     if args.json:
         # Seconds of each counted step, bytes, and the number of boundary samples of each step
-        figures = dict(steps=kinds, parts=parts, peaks=peaks, boundary_samples=rows)
+        figures = dict(iterations=trainings, steps=kinds, parts=parts, peaks=peaks, boundary_samples=rows)
         figures['batch_size'] = bench.dataloader.batch_size
         args.json.write_text(json.dumps(figures), encoding='utf-8')
 
