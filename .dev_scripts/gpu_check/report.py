@@ -175,7 +175,8 @@ def benchmarks(section, label):
     of_steps, of_attacks = [], []
     for program in section['programs']:
         results, name = program['results'], program['name']
-        for step, seconds in results.get('steps', {}).items():
+        timed = {**results.get('iterations', {}), **results.get('steps', {})}
+        for step, seconds in timed.items():
             alone = statistics.median(results['steps']['passes of AMKD alone'])
             median = statistics.median(seconds)
             peak = results['peaks'].get(step)

@@ -170,6 +170,8 @@ def torchdistill(task: KDTask) -> Iterator[None]:
         criterion=dict(key='WeightedSumLoss', kwargs=dict(sub_terms=terms)),
     )
     images = dict(train=WithoutIndex(task.images))
+    # Its mode is its owner's business.
+    task.teacher.eval()
     box = get_distillation_box(
         task.teacher, task.student, images, config, task.device, None, False, 1, None
     )

@@ -207,7 +207,16 @@ def test_each_table_has_what_was_measured(check):
     )
     sections = [
         section('a', 'suites', dict(counts=dict(passed=7, failed=1), failures={'t::x': 'oops'})),
-        section('b', 'step, amkd', dict(steps=kinds, peaks={'AMKD': 2**21}, batch_size=60)),
+        section(
+            'b',
+            'step, amkd',
+            dict(
+                iterations={'KD, Runner': [0.3, 0.4, 0.8]},
+                steps=kinds,
+                peaks={'AMKD': 2**21},
+                batch_size=60,
+            ),
+        ),
         section('b', 'step, bss', dict(steps=kinds, peaks={}, batch_size=60)),
         section('b', 'attack, 32 px', dict(attacks=dict(BoundarySearch=attack), samples=512)),
         section('c', 'amkd, 32 px', step),
@@ -221,6 +230,7 @@ def test_each_table_has_what_was_measured(check):
     for row in (
         '| suites | 7 | 1 | 0 | 1 s |',
         '- failed: `t::x`: oops',
+        '| amkd | KD, Runner | 400.0 | 300.0 | 2.00 | 150 | – |',
         '| amkd | AMKD | 300.0 | 200.0 | 1.50 | 200 | 2 |',
         '| bss | passes of BSS alone | 200.0 | 200.0 | 1.00 | 300 | – |',
         '| 32 px | BoundarySearch | 1.000 | 4.2 | 2.0 | 0.0171 | 0.0500 | 99% |',

@@ -124,6 +124,33 @@ def test_parts_are_parts_of_the_whole(benchmark, bench, batch, monkeypatch):
     }
 
 
+def test_a_cycle_has_one_search(benchmark, tmp_path):
+    """Which the step makes, and again what lists its passes and what tells its parts."""
+    cfg = Config.fromfile(CONFIG)
+    cfg.model.teacher_ckpt = None
+    cfg.default_hooks.boundary_samples.reuse = 3
+    cfg.work_dir, cfg.log_level = str(tmp_path), 'ERROR'
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        bench = benchmark.Bench(cfg)
+    sampler, calls = bench.hook.sampler.sampler, []
+    bench.hook.sampler.sampler = counted(sampler, calls)
+    kinds, parts, rows = benchmark.measure(bench, steps=2, warmup=1)
+    assert len(calls) == 3 * (2 + 1)
+    assert len(rows) == 2
+    assert {len(values) for values in (*kinds.values(), *parts.values())} == {2}
+
+
+def counted(sampler, calls):
+    """The same sampler, with a list of its calls."""
+
+    def call(*args):
+        calls.append(args)
+        return sampler(*args)
+
+    call.needs_student = sampler.needs_student
+    return call
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason='of a CPU')
 def test_peak_memory(bench):
     """The most that lives at once, not all that was ever made."""
@@ -150,9 +177,11 @@ def test_tables(benchmark, tmp_path, monkeypatch, capsys):
     text = capsys.readouterr().out
     tables = [
         {row.split('|')[1].strip(): row.split('|')[2:-1] for row in part.splitlines()[2:]}
-        for part in text[text.index('| step') :].split('\n\n')
+        for part in text[text.index('| whole') :].split('\n\n')
     ]
-    steps, parts, memory = tables
+    trainings, steps, parts, memory = tables
+    assert list(trainings)[:3] == ['AMKD, Runner', 'KD, Runner', 'KD, bare PyTorch']
+    assert float(trainings['KD, Runner'][1]) == 1
     assert list(steps) == [benchmark.AMKD, benchmark.PASSES, benchmark.KD, benchmark.STUDENT]
     assert float(steps[benchmark.PASSES][1]) == 1
     assert float(steps[benchmark.STUDENT][1]) < 1
@@ -160,6 +189,10 @@ def test_tables(benchmark, tmp_path, monkeypatch, capsys):
     assert float(memory[benchmark.AMKD][1]) >= 1
     # The same figures for programs
     figures = json.loads((tmp_path / 'figures.json').read_text())
+    for name, row in trainings.items():
+        seconds = figures['iterations'][name]
+        assert len(seconds) == 2
+        assert float(row[2]) == pytest.approx(64 / statistics.median(seconds), abs=0.5)
     for name, row in steps.items():
         assert f'{1000 * statistics.median(figures["steps"][name]):.1f} (' in row[0]
         assert len(figures['steps'][name]) == 2

@@ -395,7 +395,9 @@ def main():
     print(report(trainings, kinds, parts, peaks, bench.dataloader.batch_size))
     if args.json:
         # Seconds of each counted step, bytes, and the number of boundary samples of each step
-        figures = dict(iterations=trainings, steps=kinds, parts=parts, peaks=peaks, boundary_samples=rows)
+        figures = dict(
+            iterations=trainings, steps=kinds, parts=parts, peaks=peaks, boundary_samples=rows
+        )
         figures['batch_size'] = bench.dataloader.batch_size
         args.json.write_text(json.dumps(figures), encoding='utf-8')
 
