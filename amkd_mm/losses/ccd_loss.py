@@ -23,7 +23,7 @@ class CCDLoss(nn.Module):
         ValueError: If the temperature is not positive.
     """
 
-    def __init__(self, tau: float = 3.0, loss_weight: float = 1.0) -> None:
+    def __init__(self, tau: float = 4.0, loss_weight: float = 1.0) -> None:
         super().__init__()
         check_number('CCDLoss: tau', tau, above=0)
         check_number('CCDLoss: loss_weight', loss_weight, minimum=0)
@@ -40,7 +40,15 @@ class CCDLoss(nn.Module):
 
         Returns:
             Tensor: Scalar, ``loss_weight`` times the mean of ``tau^2 (1 + cos) KL``.
+
+        Raises:
+            ValueError: If not every image has a copy.
         """
+        if len(preds_T) != len(clean_preds_T):
+            raise ValueError(
+                f'CCDLoss needs a copy of each image, but got {len(preds_T)} copies of '
+                f'{len(clean_preds_T)} images: leave `num_samples` of AugmentedSampleHook at 1.0'
+            )
         preds_T, clean_preds_T = preds_T.detach().float(), clean_preds_T.detach().float()
         confidence = 1 + F.cosine_similarity(preds_T, clean_preds_T)
         divergence = F.kl_div(

@@ -1,4 +1,4 @@
-"""AugmentedSampler: augmented copies of the images."""
+"""AugmentedSampler: augmented copies of images."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -7,28 +7,39 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from .base import CleanBatch, Sampler, Samples
+from .base import CleanBatch, Sampler, Samples, number_of_samples
 
 
 class AugmentedSampler(Sampler):
-    """Makes an augmented copy of every image of the batch, in the batch's order.
+    """Makes augmented copies of the images of a batch.
 
     Args:
         transforms (Callable): Maps ``dict(img=...)``, a uint8 array (H, W, C), to the same with
             another ``img`` of that size.
+        num_samples (int | float): Of how many images, drawn anew for each batch; a float is a share
+            of it. If of all, the copies are in the batch's order. Defaults to 1.0.
 
     Raises:
         ValueError: If a transform changes the size of an image.
     """
 
-    def __init__(self, transforms: Callable[[dict], dict]) -> None:
+    def __init__(self, transforms: Callable[[dict], dict], num_samples: int | float = 1.0) -> None:
         self.transforms = transforms
+        self.num_samples = num_samples
 
     def __call__(self, batch: CleanBatch, generator: torch.Generator) -> Samples:
         """See :class:`Sampler`."""
-        pixels = batch.normalizer.denormalize(batch.inputs)
+        count = len(batch.labels)
+        seed = int(torch.randint(2**31, (1,), generator=generator))
+        rows = torch.arange(count)
+        if number_of_samples(self.num_samples, count) < count:
+            rows = torch.randperm(count, generator=generator)
+            rows = rows[: number_of_samples(self.num_samples, count)]
+        rows = rows.to(batch.labels.device)
+        origins = batch.inputs[rows]
+        pixels = batch.normalizer.denormalize(origins)
         images = pixels.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-        with seeded(int(torch.randint(2**31, (1,), generator=generator))):
+        with seeded(seed):
             results = [self.transforms(dict(img=image.copy()))['img'] for image in images]
         # OpenCV drops the channel of a gray image.
         results = [result.reshape(*result.shape[:2], -1) for result in results]
@@ -40,9 +51,8 @@ class AugmentedSampler(Sampler):
                 )
         augmented = torch.from_numpy(np.stack(results)).permute(0, 3, 1, 2)
         inputs = batch.normalizer.normalize(augmented.to(pixels.device))
-        rows = torch.arange(len(inputs), device=inputs.device)
         targets = torch.full_like(rows, -1)
-        return Samples(inputs, batch.inputs, rows, batch.labels, targets, None, {})
+        return Samples(inputs, origins, rows, batch.labels[rows], targets, None, {})
 
 
 @contextmanager

@@ -103,9 +103,8 @@ def test_there_are_configs_for_all_methods_and_data():
         assert len(names) == 2 * len(stages)
 
 
-def test_configs_are_few_and_short():
+def test_configs_are_short():
     configs = [*CONFIGS, *FOLDER.glob('[a-z]*/pure_python/*.py')]
-    assert len(configs) <= 100
     lines = [len(path.read_text().splitlines()) for path in configs]
     assert statistics.median(lines) <= 8
     assert max(len(path.read_text().splitlines()) for path in CONFIGS) < 15

@@ -44,3 +44,9 @@ def test_only_the_student_is_changed():
 def test_temperature_of_zero():
     with pytest.raises(ValueError, match='tau must be > 0, not 0'):
         CCDLoss(tau=0)
+
+
+def test_copies_of_some_images_only():
+    logits = torch.zeros(4, 3)
+    with pytest.raises(ValueError, match='2 copies of 4 images: leave `num_samples`'):
+        CCDLoss()(logits[:2], logits[:2], logits)

@@ -32,6 +32,23 @@ def test_copies_are_in_the_order_of_the_images():
     assert 0 < flipped < 16
 
 
+def test_copies_of_a_share_of_the_images():
+    batch = clean_batch(rows=16)
+    invert = Compose([dict(type='mmpretrain.Invert', prob=1.0)])
+    drawn = []
+    for seed in range(40):
+        generator = torch.Generator().manual_seed(seed)
+        found = AugmentedSampler(invert, num_samples=0.25)(batch, generator)
+        rows = found.rows
+        assert len(set(rows.tolist())) == 4
+        assert torch.equal(found.labels, batch.labels[rows])
+        assert torch.equal(found.origins, batch.inputs[rows])
+        pixels, copies = map(batch.normalizer.denormalize, (batch.inputs[rows], found.inputs))
+        torch.testing.assert_close(copies, 255 - pixels, atol=1e-3, rtol=0)
+        drawn += rows.tolist()
+    assert set(drawn) == set(range(16))
+
+
 def test_other_random_numbers_are_not_disturbed():
     def draw():
         return random.random(), np.random.rand(), torch.rand(1).item()
