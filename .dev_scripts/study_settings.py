@@ -37,11 +37,11 @@ MAPPING = 'model.distiller.loss_forward_mappings.loss_triplet'
 
 
 def amkd(*changes):
-    """AMKD with changes."""
+    """AMKD with changes, and with new boundary samples in each step."""
     options = {}
     for change in changes:
         options.update(change)
-    return 'amkd', options
+    return 'amkd_reuse1', options
 
 
 def amkd_correct(*changes):
@@ -149,8 +149,8 @@ SETTINGS = {
     **{
         f'bss-kd-w{weight}': ('bss', {**BEST_KD, **boundary(3, weight / 9)}) for weight in (1, 2, 4)
     },
-    # AMKD as in `configs/amkd`; from base samples that the student gets right; of these with weight
-    # and temperature as on clean samples.
+    # AMKD with new boundary samples in each step; from base samples that the student gets right; of
+    # these with weight and temperature as on clean samples.
     'amkd': amkd(),
     'amkd-correct': amkd_correct(),
     'amkd-correct-tau4-w1': amkd_correct(boundary(4, 1.0)),
@@ -202,7 +202,7 @@ SETTINGS = {
     'amkd-together': amkd(
         triplet(distance='cosine', margin=1.0), boundary(3, 2 / 9, 2 / 9, end=1.0)
     ),
-    # Each sample in several steps.
+    # Each sample in several steps: with 4 it is `configs/amkd`.
     **{f'amkd-reuse{n}': amkd_reuse(n) for n in (2, 4, 8)},
     # Is it the boundary? Other samples, used as often: noise of the length of a perturbation;
     # between two images, on the boundary and anywhere; beyond the boundary; in a direction that the
@@ -224,7 +224,7 @@ SETTINGS = {
     'amkd-correct-between-tau4-w1': amkd_correct(study_hook('BetweenImagesHook'), boundary(4, 1.0)),
     'amkd-correct-smooth4': amkd_correct(SMOOTH),
     # With another distiller on clean samples.
-    'amkd-dkd-beta2': ('amkd_dkd', {}),
+    'amkd-dkd-beta2': ('amkd_dkd', hook('boundary_samples', reuse=1)),
     # What the triplet loss compares, and with what.
     'amkd-logits': amkd(
         {f'{MAPPING}.{name}.recorder': 'logits' for name in ('anchor', 'reference')}
@@ -235,7 +235,7 @@ SETTINGS = {
     'amkd-correct-teacher-space-w4': amkd_correct(teacher_space(1, 0), triplet(loss_weight=4)),
     'amkd-boundary-negatives-w1': amkd(teacher_space(0, 1)),
     'kd-teacher-space-w4': (
-        'amkd',
+        'amkd_reuse1',
         {**teacher_space(0, 0), **NO_BOUNDARY, **triplet(loss_weight=4)},
     ),
     'amkd-negatives-target': amkd(

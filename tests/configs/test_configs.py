@@ -35,7 +35,7 @@ METHODS = sorted({path.parent.name for path in CONFIGS})
 MATRIX = {
     path.stem.removeprefix('amkd_')
     for path in CONFIGS
-    if path.parent.name == 'amkd' and not path.stem.endswith('device-augment')
+    if path.parent.name == 'amkd' and not path.stem.endswith(('device-augment', 'reuse1'))
 }
 # Parts that no shipped config has, for a config of one's own: a pair for them, and what is taken
 # over of it.
