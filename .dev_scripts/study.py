@@ -30,6 +30,8 @@ from amkd_mm.benchmarking.records import read_lines
 ROOT = Path(__file__).resolve().parents[1]
 BASE = ROOT / 'configs' / '_base_'
 RUNS = ROOT / 'docs' / 'results' / 'runs.csv'
+# By `study_cost.py`.
+COSTS = ROOT / 'docs' / 'results' / 'costs.csv'
 # Data and networks.
 PARTS = dict(
     cifar10=['datasets/cifar10_folder_bs256', 'models/cifar_resnet'],
@@ -138,6 +140,14 @@ def read_runs():
         return {}
     with open(RUNS, newline='') as file:
         return {tuple(row[name] for name in KEY): row for row in csv.DictReader(file)}
+
+
+def read_costs():
+    """What an iteration of a setting costs: rows by setting."""
+    if not COSTS.exists():
+        return {}
+    with open(COSTS, newline='') as file:
+        return {row['setting']: row for row in csv.DictReader(file)}
 
 
 def write_runs(runs):

@@ -2,9 +2,11 @@
 
 ``python .dev_scripts/study_report.py SETTING... --over BASELINE...`` prints the mean and the sample
 standard deviation of each setting, best first, and its gain over the baselines: of runs with the
-same seed, with a 95% confidence interval. ``--measures`` prints the means of what
+same seed, with a 95% confidence interval. ``--costs`` adds what an iteration costs, which
+``study_cost.py`` measured. ``--measures`` prints the means of what
 ``study_measure.py`` added instead of gains. ``--write`` renews the tables of ``docs/results.md``
-and the README, each of which stands below its command, and draws the accuracies on the test images.
+and the README, each of which stands below its command, and draws the accuracies on the test images,
+as they are and over the time of a training.
 Readers get the names of ``study_names.py``, with what the commands call a setting in parentheses.
 """
 
@@ -15,7 +17,7 @@ from fnmatch import fnmatch
 from statistics import fmean
 
 from matplotlib.figure import Figure
-from study import MEASURES, ROOT, RUNS, read_runs
+from study import MEASURES, ROOT, RUNS, read_costs, read_runs
 from study_names import MEASURE_NAMES, NAMES
 
 from amkd_mm.benchmarking.comparison import mean_and_std, paired_gain
@@ -68,6 +70,9 @@ def table(args):
     """A markdown table of settings, best first."""
     settings = find_accuracies(args)
     heads = ['setting', 'n', 'accuracy (%)', *(f'gain over {NAMES[one]}' for one in args.over)]
+    costs = read_costs() if args.costs else {}
+    if costs:
+        heads.append('time of an iteration, KD = 1')
     lines = head_of(heads)
     means = {name: mean_and_std(list(runs.values())) for name, runs in settings.items()}
     for name in sorted(settings, key=lambda name: -means[name]['mean']):
@@ -75,6 +80,8 @@ def table(args):
             '' if name == one else gain(settings[name], settings.get(one, {})) for one in args.over
         ]
         cells = [label(name), str(means[name]['n']), spread(means[name]), *gains]
+        if costs:
+            cells.append(costs[name]['iteration'] if name in costs else '')
         lines.append(f'| {" | ".join(cells)} |')
     return '\n'.join(lines)
 
@@ -131,6 +138,43 @@ def draw(args):
     return figure
 
 
+def draw_over_time(args):
+    """Accuracy of the settings whose cost is known over the time of their trainings.
+
+    The unit of time is an epoch of KD, whose trainings of several lengths are a line.
+    """
+    costs, points = read_costs(), {}
+    for schedule in sorted({key[2] for key in read_runs()}):
+        epochs = re.fullmatch(r'batch64-warmup-cosine-(\d+)', schedule)
+        if epochs is None:
+            continue
+        args.schedule = schedule
+        for setting, runs in find_accuracies(args).items():
+            if setting in costs:
+                time = int(epochs[1]) * float(costs[setting]['iteration'])
+                points.setdefault(setting, []).append((time, mean_and_std(list(runs.values()))))
+    figure = Figure(figsize=(8, 5), layout='constrained')
+    axis = figure.subplots()
+    for setting, found in sorted(points.items()):
+        times, means = zip(*sorted(found, key=lambda point: point[0]), strict=True)
+        axis.errorbar(
+            times,
+            [mean['mean'] for mean in means],
+            # Of the mean, not of a run.
+            yerr=[(mean['std'] or 0) / mean['n'] ** 0.5 for mean in means],
+            fmt='o-' if setting == 'kd-tau4-w1' else 'o',
+            capsize=2,
+            label=NAMES[setting],
+        )
+    axis.set_xscale('log')
+    axis.set_title(f'{args.student} on {args.data}: means and their standard errors', fontsize=10)
+    axis.grid(alpha=0.3)
+    axis.set_xlabel('time of the training, in epochs of KD')
+    axis.set_ylabel('accuracy on the test images (%)')
+    axis.legend(fontsize=8)
+    return figure
+
+
 def make_parser():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('settings', nargs='*', metavar='SETTING', help='default: all')
@@ -139,6 +183,7 @@ def make_parser():
     parser.add_argument('--student', default='resnet8')
     parser.add_argument('--schedule', default='batch64-warmup-cosine-15')
     parser.add_argument('--split', choices=['test', 'held-out'], default='test')
+    parser.add_argument('--costs', action='store_true', help='with those of study_cost.py')
     parser.add_argument('--measures', action='store_true', help='of study_measure.py')
     parser.add_argument('--write', action='store_true')
     return parser
@@ -150,6 +195,7 @@ def main():
         for page in PAGES:
             page.write_text(renew(page.read_text(encoding='utf-8')), encoding='utf-8')
         draw(args).savefig(RUNS.with_name('accuracy.png'), dpi=130)
+        draw_over_time(args).savefig(RUNS.with_name('accuracy_over_time.png'), dpi=130)
     else:
         print(render(args))
 

@@ -43,6 +43,8 @@ def stepped(cfg: Config, name: str) -> Config:
     # Runners of one name share a log.
     cfg.experiment_name = uuid4().hex
     cfg.train_cfg = dict(type='mmengine.SteppedTrainLoop', max_epochs=cfg.train_cfg.max_epochs)
+    # No worker of one training is to disturb another.
+    cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
     # There is no validation in between.
     for key in ('val_cfg', 'val_dataloader', 'val_evaluator'):
         cfg[key] = None

@@ -78,6 +78,23 @@ def test_tables_hold_the_runs_that_their_command_asks_for(report, monkeypatch, t
     assert report.renew(PAGE) == RENEWED
 
 
+def test_costs_stand_beside_the_gains(report, monkeypatch, tmp_path):
+    for name, text in dict(RUNS=RUNS, COSTS='setting,iteration\namkd,1.25\n').items():
+        path = tmp_path / name
+        path.write_text(text)
+        monkeypatch.setattr(f'study.{name}', path)
+    arguments = ['am*', '--over', 'kd-tau4-w1', '--schedule', 'short']
+    plain, costs = (
+        report.render(report.make_parser().parse_args([*arguments, *more])).splitlines()
+        for more in ([], ['--costs'])
+    )
+    cells = ['time of an iteration, KD = 1', '---:']
+    cells += ['1.25' if '(`amkd`)' in line else '' for line in plain[2:]]
+    assert '1.25' in cells
+    expected = [f'{line} {cell} |' for line, cell in zip(plain, cells, strict=True)]
+    assert costs == expected
+
+
 def test_measures_are_means_of_the_runs_that_have_them(report, monkeypatch, tmp_path):
     runs = tmp_path / 'runs.csv'
     runs.write_text(MEASURED)
