@@ -181,8 +181,7 @@ class JointSampleHook(BoundarySampleHook):
     def before_train(self, runner):
         """See the base class."""
         super().before_train(runner)
-        maker = getattr(self.sampler, 'sampler', self.sampler)
-        maker.attack.student = self.see
+        self.maker.attack.student = self.see
 
     def see(self, inputs):
         """The student's logits."""

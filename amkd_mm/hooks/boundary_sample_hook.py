@@ -64,6 +64,8 @@ class BoundarySampleHook(SampleHook):
 
     prefix = 'boundary'
     sampler_class = BoundarySampler
+    maker: BoundarySampler
+    """Makes new samples; the ``sampler`` may take them from its memory."""
 
     def __init__(
         self,
@@ -83,7 +85,7 @@ class BoundarySampleHook(SampleHook):
         check_choice('BoundarySampleHook: base', base, BASES)
         check_choice('BoundarySampleHook: target', target, tuple(TARGET_CHOOSERS))
         check_int('BoundarySampleHook: reuse', reuse, minimum=1)
-        self.sampler = self.sampler_class(
+        self.maker = self.sampler_class(
             build_attack(attack),
             num_samples,
             TARGET_CHOOSERS[target],
@@ -91,9 +93,9 @@ class BoundarySampleHook(SampleHook):
             student_correct,
             keep_unreached,
         )
-        self._memory = None
+        self.sampler, self._memory = self.maker, None
         if reuse > 1:
-            self.sampler = self._memory = ReusingSampler(self.sampler, num_samples, reuse)
+            self.sampler = self._memory = ReusingSampler(self.maker, num_samples, reuse)
 
     def before_train(self, runner) -> None:
         """See ``SampleHook``."""

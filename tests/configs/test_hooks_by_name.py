@@ -71,12 +71,13 @@ def test_num_samples_is_a_share(load):
     cfg = load('default_hooks.boundary_samples.num_samples=0.5')
     runner = Runner.from_cfg(cfg)
     (hook,) = hooks_of(runner, BoundarySampleHook)
-    assert hook.sampler.num_samples == 0.5
+    assert hook.sampler.num_samples == hook.maker.num_samples == 0.5
     # And nothing else.
     (alone,) = hooks_of(Runner.from_cfg(load('experiment_name=other')), BoundarySampleHook)
-    assert alone.sampler.num_samples == 0.25
-    assert {**vars(hook.sampler), 'num_samples': 0, 'attack': 0} == {
-        **vars(alone.sampler),
+    assert alone.sampler.num_samples == alone.maker.num_samples == 0.25
+    assert hook.sampler.reuse == alone.sampler.reuse == 4
+    assert {**vars(hook.maker), 'num_samples': 0, 'attack': 0} == {
+        **vars(alone.maker),
         'num_samples': 0,
         'attack': 0,
     }

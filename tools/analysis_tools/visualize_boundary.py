@@ -64,7 +64,7 @@ def study(cfg, args):
         facts['compared student'] = ', '.join(args.compare)
     found = study_boundary(
         algorithm,
-        hook(**settings).sampler,
+        hook(**settings).maker,
         images,
         generator,
         compared,

@@ -80,6 +80,7 @@ default_hooks.update(
     boundary_samples=dict(
         type=BoundarySampleHook,
         attack=dict(type=BoundarySearch),
+        reuse=4,
         num_samples=0.25,
         end=0.75,
     ),
