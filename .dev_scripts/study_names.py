@@ -34,7 +34,7 @@ NAMES = {
     'bss-kd-w1': 'BSS with tuned KD, half the weight on boundary samples',
     'bss-kd-w2': 'BSS with tuned KD',
     'bss-kd-w4': 'BSS with tuned KD, twice the weight on boundary samples',
-    'amkd': 'AMKD',
+    'amkd': 'AMKD, new samples in each step',
     'amkd-dkd-beta2': 'AMKD with DKD on clean images',
     'amkd-as-data': 'AMKD, boundary samples as more training images',
     # How close to the boundary.
@@ -63,7 +63,8 @@ NAMES = {
     'amkd-target-runner-up': "AMKD, towards the teacher's second class",
     'amkd-target-random': 'AMKD, towards a random class',
     'amkd-reuse2': 'AMKD, each sample in 2 steps',
-    'amkd-reuse4': 'AMKD, each sample in 4 steps',
+    # As in `configs/amkd`.
+    'amkd-reuse4': 'AMKD',
     'amkd-reuse8': 'AMKD, each sample in 8 steps',
     # Other samples, each in 4 steps.
     'reuse4-noise': 'noise instead of boundary samples',

@@ -195,7 +195,8 @@ def main():
         for page in PAGES:
             page.write_text(renew(page.read_text(encoding='utf-8')), encoding='utf-8')
         draw(args).savefig(RUNS.with_name('accuracy.png'), dpi=130)
-        draw_over_time(args).savefig(RUNS.with_name('accuracy_over_time.png'), dpi=130)
+        if read_costs():
+            draw_over_time(args).savefig(RUNS.with_name('accuracy_over_time.png'), dpi=130)
     else:
         print(render(args))
 
