@@ -41,7 +41,11 @@ def registered() -> dict[str, list[type]]:
 
 def is_ours(item: object) -> bool:
     """Whether it is a class of this package."""
-    return inspect.isclass(item) and item.__module__.partition('.')[0] == amkd_mm.__name__
+    if not inspect.isclass(item):
+        return False
+    package, _, module = item.__module__.partition('.')
+    # A benchmark registers more, but only for itself.
+    return package == amkd_mm.__name__ and not module.startswith('benchmarking')
 
 
 def name_of(item: type) -> str:

@@ -25,7 +25,7 @@ def test_page_has_the_classes_with_their_arguments():
     page = (ROOT / 'docs/api.md').read_text()
     for line in (
         "BoundarySampleHook(attack, num_samples=0.25, base='random', target='sample', "
-        'student_correct=False, keep_unreached=False, **kwargs)',
+        'student_correct=False, keep_unreached=False, reuse=1, **kwargs)',
         'BoundarySearch(tolerance=0.07, overshoot=0.2, max_steps=8, drop_finished=True)',
         'forward(anchor, anchor_labels, reference, reference_labels, positive=None, '
         'anchor_targets=None, teacher_anchor=None, teacher_reference=None)',

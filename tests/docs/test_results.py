@@ -41,7 +41,7 @@ Text.
 
 | setting | n | accuracy (%) | gain over KD |
 | --- | ---: | ---: | ---: |
-| AMKD (`amkd`) | 3 | 65.00 ± 4.58 | +1.50 (-4.85 to +7.85) |
+| AMKD, new samples in each step (`amkd`) | 3 | 65.00 ± 4.58 | +1.50 (-4.85 to +7.85) |
 | KD (`kd-tau4-w1`) | 2 | 61.00 ± 1.41 |  |
 
 More text.
