@@ -5,6 +5,7 @@ training loop. Each of ``LOOPS`` is a generator that yields after an iteration, 
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -132,13 +133,11 @@ def mdistiller(task: KDTask) -> Iterator[None]:
         """In place of ``Tensor.cuda``, which the trainer calls, on a machine without a GPU."""
         return tensor
 
+    on_gpu = task.device.type == 'cuda'
     while True:
         for batch in task.loader():
-            if task.device.type == 'cuda':
+            with nullcontext() if on_gpu else patch.object(Tensor, 'cuda', stay):
                 BaseTrainer.train_iter(trainer, batch, 1, meters)
-            else:
-                with patch.object(Tensor, 'cuda', stay):
-                    BaseTrainer.train_iter(trainer, batch, 1, meters)
             yield
 
 

@@ -42,7 +42,9 @@ def stepped(cfg: Config, name: str) -> Config:
     cfg.work_dir = str(Path(cfg.work_dir) / name)
     # Runners of one name share a log.
     cfg.experiment_name = uuid4().hex
-    cfg.train_cfg = dict(type='mmengine.SteppedTrainLoop', max_epochs=cfg.train_cfg.max_epochs)
+    # Of a training by iterations the number of epochs is not known, nor needed.
+    epochs = cfg.train_cfg.get('max_epochs', 1)
+    cfg.train_cfg = dict(type='mmengine.SteppedTrainLoop', max_epochs=epochs)
     # No worker of one training is to disturb another.
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
     # There is no validation in between.

@@ -13,8 +13,9 @@ from amkd_mm.samplers import BoundarySampler
 CONFIG = Path(__file__).resolve().parents[2] / 'configs/amkd/amkd_resnet26_resnet8_1xb64_digits.py'
 
 
+@pytest.mark.parametrize('by_epoch', [True, False])
 @pytest.mark.parametrize(('reuse', 'interval'), [(1, 1), (3, 1), (2, 2)])
-def test_each_training_makes_its_iterations(reuse, interval, tmp_path, monkeypatch):
+def test_each_training_makes_its_iterations(reuse, interval, by_epoch, tmp_path, monkeypatch):
     """On a clock that counts the iterations of AMKD's class, each takes a second."""
     register_all_modules(False)
     cfg = Config.fromfile(CONFIG)
@@ -31,6 +32,18 @@ def test_each_training_makes_its_iterations(reuse, interval, tmp_path, monkeypat
             'train_dataloader.dataset.indices': 128,
         }
     )
+    if not by_epoch:
+        # As docs/tuning.md has it.
+        cfg.train_cfg = dict(by_epoch=False, max_iters=50, val_interval=50)
+        cfg.merge_from_dict(
+            {
+                'param_scheduler': dict(by_epoch=False, milestones=[25, 37]),
+                'train_dataloader.sampler': dict(type='InfiniteSampler'),
+                'default_hooks.checkpoint': dict(by_epoch=False, interval=50),
+                'default_hooks.logger.log_metric_by_epoch': False,
+                'log_processor': dict(by_epoch=False),
+            }
+        )
     made = dict(steps=0, searches=0)
 
     def count(cls, method, name):

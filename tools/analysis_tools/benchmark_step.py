@@ -1,12 +1,12 @@
 """Time and memory of an AMKD step, beside KD, the student alone and bare PyTorch.
 
 ``python tools/analysis_tools/benchmark_step.py CONFIG`` trains a distillation with boundary samples
-for a few iterations, in turn with KD by the same Runner, by a loop of bare PyTorch, and by
-mdistiller and torchdistill if they are installed. Then it does a few steps without a training loop,
-at a learning rate of 0, to tell what takes the time. It prints Markdown tables. Where new boundary
-samples are made in one of several steps only, each figure is the mean of so many. Give it a student
-that knows something, ``--cfg-options load_from=CHECKPOINT``: BSS attacks only images that the
-student gets right.
+for a few iterations, in turn with KD by the same Runner, and with KD in full precision by a loop of
+bare PyTorch, and by mdistiller and torchdistill if they are installed. Then it does a few steps
+without a training loop, at a learning rate of 0, to tell what takes the time. It prints Markdown
+tables. Where new boundary samples are made in one of several steps only, each figure is the mean of
+so many. Give it a student that knows something, ``--cfg-options load_from=CHECKPOINT``: BSS attacks
+only images that the student gets right.
 """
 
 import argparse
@@ -97,9 +97,7 @@ class Bench:
         for group in self.optim.param_groups:
             group['lr'] = 0
         self.hook.before_train(self.runner)
-        # Whatever the epochs that the config makes boundary samples in.
-        self.hook.begin, self.hook.end = 0, 1.0
-        self.cycle = iterations.cycle_of(self.hook)
+        self.cycle = iterations.begin_at_once(self.runner)
 
     @contextmanager
     def repeatable(self):
@@ -358,7 +356,9 @@ def main():
     explain_failed_downloads()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config of a distillation with boundary samples')
-    parser.add_argument('--steps', type=int, default=20, help='counted (default: 20)')
+    parser.add_argument(
+        '--steps', type=int, default=20, help='counted steps, or cycles of steps (default: 20)'
+    )
     parser.add_argument('--warmup', type=int, default=3, help='steps before (default: 3)')
     parser.add_argument('--amp', action='store_true', help='mixed precision, on a GPU')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write all figures there, too')
