@@ -2,7 +2,8 @@
 
 ``python .dev_scripts/study_cost.py SETTING... --data-root DATA --teacher FILE`` trains the settings
 and KD in turn, each by its Runner, with data loading and hooks, and adds the median ratio to
-``docs/results/costs.csv``. Nothing else should run on the machine.
+``docs/results/costs.csv``, with that of a whole training, of which only a share has other samples.
+Nothing else should run on the machine.
 """
 
 import argparse
@@ -25,9 +26,10 @@ from study import COSTS, add_options, parse, read_costs, write_config
 
 from amkd_mm.benchmarking.iterations import begin_at_once, time_turns
 from amkd_mm.benchmarking.stepping import iterations, stepped
+from amkd_mm.hooks.sample_hook import SampleHook
 
 KD = 'kd-tau4-w1'
-COLUMNS = ['setting', 'iteration', 'low', 'high', 'rounds', 'threads', 'torch', 'day']
+COLUMNS = ['setting', 'training', 'iteration', 'low', 'high', 'rounds', 'threads', 'torch', 'day']
 # Each sample is used in as many steps at most.
 NUMBER = 8
 
@@ -41,21 +43,25 @@ def write_costs(costs):
 
 
 def measure(names, args):
-    """Median, least and largest ratio of each setting to KD in the same round."""
-    trainings = {}
+    """Ratios of each setting to KD: of a training; of an iteration, median, least and largest."""
+    trainings, shares = {}, {}
     for name in dict.fromkeys([KD, *names]):
         cfg = Config.fromfile(write_config(name, args))
         cfg.work_dir = str(args.work_dir)
         cfg.log_level = logging.ERROR
         runner = Runner.from_cfg(stepped(cfg, name))
+        hooks = [hook for hook in runner.hooks if isinstance(hook, SampleHook)]
+        shares[name] = max((hook.end - hook.begin for hook in hooks), default=1)
         begin_at_once(runner)
         trainings[name] = iterations(runner)
     seconds = time_turns(trainings, args.rounds, 1, NUMBER)
-    ratios = {
-        name: [one / kd for one, kd in zip(seconds[name], seconds[KD], strict=True)]
-        for name in names
-    }
-    return {name: (statistics.median(r), min(r), max(r)) for name, r in ratios.items()}
+    found = {}
+    for name, share in shares.items():
+        ratios = [one / kd for one, kd in zip(seconds[name], seconds[KD], strict=True)]
+        median = statistics.median(ratios)
+        # Steps without samples are those of KD.
+        found[name] = (1 + share * (median - 1), median, min(ratios), max(ratios))
+    return found
 
 
 def main():
@@ -73,7 +79,8 @@ def main():
         ratios = [f'{figure:.2f}' for figure in figures]
         row = [name, *ratios, args.rounds, torch.get_num_threads(), torch.__version__, date.today()]
         costs[name] = dict(zip(COLUMNS, row, strict=True))
-        print(f'{name:20} {ratios[0]} ({ratios[1]} to {ratios[2]})')
+        training, median, low, high = ratios
+        print(f'{name:20} {median} ({low} to {high}), a training {training}')
     write_costs(costs)
 
 

@@ -151,7 +151,7 @@ def draw_over_time(args):
         args.schedule = schedule
         for setting, runs in find_accuracies(args).items():
             if setting in costs:
-                time = int(epochs[1]) * float(costs[setting]['iteration'])
+                time = int(epochs[1]) * float(costs[setting]['training'])
                 points.setdefault(setting, []).append((time, mean_and_std(list(runs.values()))))
     figure = Figure(figsize=(8, 5), layout='constrained')
     axis = figure.subplots()
@@ -167,6 +167,8 @@ def draw_over_time(args):
             label=NAMES[setting],
         )
     axis.set_xscale('log')
+    for place in (axis.xaxis.set_major_formatter, axis.xaxis.set_minor_formatter):
+        place('{x:.0f}')
     axis.set_title(f'{args.student} on {args.data}: means and their standard errors', fontsize=10)
     axis.grid(alpha=0.3)
     axis.set_xlabel('time of the training, in epochs of KD')
