@@ -1,6 +1,5 @@
 """What the number of a class means: the names that data sets and checkpoints give it."""
 
-import os
 import os.path as osp
 import re
 from collections import Counter, defaultdict
@@ -79,7 +78,7 @@ def folders_of_images(dataset: Any) -> dict[str, int]:
     for row in np.unique(np.linspace(0, len(dataset) - 1, SAMPLED).astype(int)):
         info = dataset.get_data_info(int(row))
         path, label = info.get('img_path'), info.get('gt_label')
-        if isinstance(path, (str, os.PathLike)) and np.size(label) == 1:
+        if isinstance(path, str) and np.size(label) == 1:
             labels[osp.basename(osp.dirname(path))][int(np.reshape(label, ())[()])] += 1
     found = {
         folder: counts.most_common(1)[0][0]
