@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from runpy import run_path
 
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
@@ -10,18 +11,16 @@ ROOT = Path(__file__).resolve().parent
 # What `amkd_mm::...` in a config's `_base_`, `mmengine.hub` and `mim` read from `amkd_mm/.mim`.
 MIM_FILES = ('configs', 'tools', 'model-index.yml')
 
+# MMEngine, MMCV and MMPretrain: there are two lines of releases, whose files have the same names.
+LINES = run_path(str(ROOT / 'amkd_mm' / 'compat' / 'lines.py'))['LINES']
+
 INSTALL_REQUIRES = [
     # The oldest release that MMRazor 1.0.0 itself accepts. With torch 1.13 also install `numpy<2`:
     # that release was compiled against numpy 1.
     'torch>=1.13',
     'torchvision',
-    'mmengine>=0.10.7,<1.0',
-    'mmpretrain>=1.2.0,<2.0',
-    # `amkd_mm.compat` repairs exactly this release on current torch.
+    # `amkd_mm.compat` repairs exactly this release on current torch. It requires none of the line.
     'mmrazor==1.0.*',
-    # MMEngine 0.10.7 and MIM import pkg_resources, which setuptools 82 removed, and which before
-    # 66.1 does not import on Python 3.12 and later.
-    'setuptools>=66.1,<82',
     # The embedded Digits data; it also brings scipy, which MMRazor imports but does not declare.
     'scikit-learn',
     'matplotlib>=3.7',
@@ -33,9 +32,9 @@ INSTALL_REQUIRES = [
 ]
 
 EXTRAS_REQUIRE = {
-    # MMRazor 1.0.0 refuses MMCV > 2.1.0. An extra, because mmcv-lite would overwrite the files of
-    # a full `mmcv` that is already installed.
-    'mmcv': ['mmcv-lite>=2.0.0,<=2.1.0'],
+    # One of them. No requirements, because each pip would install over the other, and mmcv-lite
+    # over a full MMCV.
+    **{line.extra: list(line.requirements) for line in LINES},
     # Networks of timm as teachers and students, by MMPretrain's TimmClassifier and TIMMBackbone.
     'timm': ['timm'],
     # MMEngine's TensorboardVisBackend.
@@ -45,7 +44,11 @@ EXTRAS_REQUIRE = {
     # Each minor release of ruff may format differently.
     'dev': ['pytest>=7.0', 'pytest-xdist', 'ruff>=0.17,<0.18'],
 }
-EXTRAS_REQUIRE['all'] = sorted({req for extra in EXTRAS_REQUIRE.values() for req in extra})
+# All that goes together: of the lines the first, see docs/compatibility.md.
+OTHER_LINES = {line.extra for line in LINES[1:]}
+EXTRAS_REQUIRE['all'] = sorted(
+    {one for extra, needs in EXTRAS_REQUIRE.items() if extra not in OTHER_LINES for one in needs}
+)
 
 
 class BuildPyWithMim(build_py):

@@ -421,6 +421,7 @@ UNTRAINABLE = {
     'MultiLabelLinearClsHead': MULTI_LABEL,
     'CSRAClsHead': MULTI_LABEL,
     'MultiTaskHead': 'several tasks per image; AMKD refuses it when it is built',
+    'RegressionHead': "numbers instead of classes; in OneDL's MMPretrain only",
     **dict.fromkeys(
         [
             'BEiTV1Head',

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Run the tests with several pairs of Python and torch, each in an environment of its own.
+# Run the tests with both lines of OpenMMLab's packages and several pairs of Python and torch, each
+# in an environment of its own.
 #
 # Usage: .dev_scripts/test_matrix.sh [FOLDER [pytest options]]
 #   FOLDER (default: ~/.cache/amkd_mm/matrix) holds the environments and logs. It is reused; delete
@@ -15,13 +16,17 @@ mkdir -p "$folder"
 # Only the environments decide what is imported.
 unset PYTHONPATH
 
-# Python, then what to install beside the package.
+# The line, which is an extra of setup.py; Python; what to install beside the package.
 matrix=(
     # torch 1.13 was compiled against numpy 1.
-    '3.10 torch==1.13.1 torchvision==0.14.1 numpy<2'
-    '3.11 torch==2.6.0 torchvision==0.21.0'
-    '3.12 torch==2.11.0 torchvision==0.26.0'
-    '3.13 torch torchvision'
+    'openmmlab 3.10 torch==1.13.1 torchvision==0.14.1 numpy<2'
+    'openmmlab 3.11 torch==2.6.0 torchvision==0.21.0'
+    'openmmlab 3.12 torch==2.11.0 torchvision==0.26.0'
+    'openmmlab 3.13 torch torchvision'
+    'onedl 3.10 torch==2.6.0 torchvision==0.21.0'
+    'onedl 3.11 torch==2.11.0 torchvision==0.26.0'
+    'onedl 3.12 torch==2.8.0 torchvision==0.23.0'
+    'onedl 3.13 torch torchvision'
 )
 
 find_python() { # VERSION -> path of a working interpreter, or nothing
@@ -39,13 +44,16 @@ find_python() { # VERSION -> path of a working interpreter, or nothing
     )
 }
 
-install() { # PYTHON ENVIRONMENT REQUIREMENT...
+install() { # LINE PYTHON ENVIRONMENT REQUIREMENT...
+    # Not `all`, which has a line of its own.
+    local package=".[$1,timm,tensorboard,dev]"
+    shift
     if command -v uv >/dev/null; then
         [ -d "$2" ] || uv venv --quiet --python "$1" "$2"
-        uv pip install --quiet --python "$2/bin/python" --editable '.[all]' "${@:3}"
+        uv pip install --quiet --python "$2/bin/python" --editable "$package" "${@:3}"
     else
         [ -d "$2" ] || "$1" -m venv "$2"
-        "$2/bin/python" -m pip install --quiet --editable '.[all]' "${@:3}"
+        "$2/bin/python" -m pip install --quiet --editable "$package" "${@:3}"
     fi
 }
 
@@ -54,21 +62,21 @@ count() { # WORD SUMMARY -> the number before WORD in the last line of pytest, o
 }
 
 status=0
-table='| Python | torch | passed | failed | skipped | seconds |
-| --- | --- | ---: | ---: | ---: | ---: |'
+table='| line | Python | torch | passed | failed | skipped | seconds |
+| --- | --- | --- | ---: | ---: | ---: | ---: |'
 for row in "${matrix[@]}"; do
     read -ra words <<<"$row"
-    version=${words[0]} requirements=("${words[@]:1}")
-    name=py$version-${requirements[0]}
+    line=${words[0]} version=${words[1]} requirements=("${words[@]:2}")
+    name=$line-py$version-${requirements[0]}
     env=$folder/$name log=$folder/$name.log
     python=$(find_python "$version")
     if [ -z "$python" ]; then
-        table+=$'\n'"| $version | not found | | | | |"
+        table+=$'\n'"| $line | $version | not found | | | | |"
         continue
     fi
     echo "$name: log in $log" >&2
-    if ! install "$python" "$env" "${requirements[@]}" >"$log" 2>&1; then
-        table+=$'\n'"| $version | installation failed | | | | |"
+    if ! install "$line" "$python" "$env" "${requirements[@]}" >"$log" 2>&1; then
+        table+=$'\n'"| $line | $version | installation failed | | | | |"
         status=1
         continue
     fi
@@ -78,7 +86,7 @@ for row in "${matrix[@]}"; do
     seconds=$SECONDS
     summary=$(tail -n 1 "$log")
     failed=$(($(count failed "$summary") + $(count error "$summary")))
-    table+=$'\n'"| $version | $torch | $(count passed "$summary") | $failed"
+    table+=$'\n'"| $line | $version | $torch | $(count passed "$summary") | $failed"
     table+=" | $(count skipped "$summary") | $seconds |"
 done
 echo "$table"

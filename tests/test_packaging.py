@@ -5,9 +5,13 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from email.parser import Parser
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+
+from amkd_mm.compat.lines import LINES
 
 ROOT = Path(__file__).parents[1]
 MIM = 'amkd_mm/.mim'
@@ -106,6 +110,44 @@ def test_wheel_from_sdist_is_the_same(source, tmp_path):
     assert sorted(zipfile.ZipFile(indirect).namelist()) == sorted(
         zipfile.ZipFile(direct).namelist()
     )
+
+
+def test_requirements_bring_one_line_or_none(source, tmp_path):
+    """pip installs what `Requires-Dist` says, and so must find no second owner of a package."""
+    wheel = build(source, 'wheel', tmp_path)
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith('.dist-info/METADATA')]
+        metadata = Parser().parsestr(archive.read(name).decode())
+    required = [Requirement(text) for text in metadata.get_all('Requires-Dist')]
+
+    def brought(extra):
+        """Requirements of ``pip install amkd_mm[extra]``."""
+        return [one for one in required if not one.marker or one.marker.evaluate({'extra': extra})]
+
+    def names(extra):
+        return {one.name for one in brought(extra)}
+
+    openmmlab = {'mmengine', 'mmcv-lite', 'mmpretrain'}
+    onedl = {'onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain'}
+    assert not names('') & (openmmlab | onedl)
+    assert names('openmmlab') & (openmmlab | onedl) == openmmlab
+    assert names('onedl') & (openmmlab | onedl) == onedl
+    assert names('all') & (openmmlab | onedl) == openmmlab
+    assert names('all') >= names('dev') | names('timm') | names('tensorboard')
+    # `pkg_resources` is of OpenMMLab's MMEngine alone.
+    assert 'setuptools' in names('openmmlab') and 'setuptools' not in names('onedl')
+    # What is tested is allowed, and MMRazor's own bound is kept.
+    bounds = {one.name: one.specifier for extra in ('openmmlab', 'onedl') for one in brought(extra)}
+    assert '0.10.7' in bounds['mmengine'] and '1.2.0' in bounds['mmpretrain']
+    assert '2.1.0' in bounds['mmcv-lite'] and '2.2.0' not in bounds['mmcv-lite']
+    assert '0.10.12' in bounds['onedl-mmengine'] and '1.3.6' in bounds['onedl-mmpretrain']
+    assert '2.3.6' in bounds['onedl-mmcv']
+
+
+@pytest.mark.parametrize('line', LINES, ids=lambda line: line.extra)
+def test_pages_say_how_to_install_each_line(line):
+    assert line.command in (ROOT / 'docs/compatibility.md').read_text().splitlines()
+    assert f'`".[{line.extra}]"`' in (ROOT / 'README.md').read_text()
 
 
 @pytest.mark.slow

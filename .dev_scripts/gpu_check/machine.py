@@ -8,7 +8,7 @@ import sys
 import time
 from importlib import metadata
 
-PACKAGES = ('torchvision', 'triton', 'mmengine', 'mmcv-lite', 'mmpretrain', 'mmrazor', 'numpy')
+PACKAGES = ('torchvision', 'triton', 'mmrazor', 'numpy')
 
 
 def output_of(*words):
@@ -36,6 +36,8 @@ def describe():
     import mmrazor  # noqa: F401
     import torch
 
+    from amkd_mm.compat.lines import installed, installed_lines
+
     gpu = {}
     if torch.cuda.is_available():
         capability = torch.cuda.get_device_capability()
@@ -53,6 +55,7 @@ def describe():
         changed_files=len(output_of('git', 'status', '--porcelain').splitlines()),
         python=platform.python_version(),
         torch=torch.__version__,
+        **{one.name: one.version for line in installed_lines() for one in installed(line)},
         **{name: version(name) for name in PACKAGES},
         processor=platform.machine(),
         cores=os.cpu_count(),

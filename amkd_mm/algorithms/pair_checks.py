@@ -1,5 +1,6 @@
 """Build-time checks of student and teacher, before a step fails or goes wrong in silence."""
 
+from mmpretrain.models import heads
 from mmpretrain.models.classifiers import HuggingFaceClassifier
 from mmpretrain.models.heads import (
     EfficientFormerClsHead,
@@ -11,6 +12,9 @@ from mmrazor.models.losses import CrossEntropyLoss
 from torch import nn
 
 from ..classifiers import find_outputs, num_classes
+
+# OneDL's MMPretrain only.
+RegressionHead = getattr(heads, 'RegressionHead', ())
 
 
 def check_pair(student: nn.Module, teacher: nn.Module, trains_teacher: bool = False) -> None:
@@ -41,7 +45,7 @@ def check_pair(student: nn.Module, teacher: nn.Module, trains_teacher: bool = Fa
 
 
 def check_single_label(key: str, model: nn.Module) -> None:
-    """Raise ``ValueError`` for a head of several labels or tasks, and where there is none."""
+    """Raise ``ValueError`` for a head of several labels or tasks, of numbers, or none."""
     if getattr(model, 'head', model) is None:
         raise ValueError(
             f'{key}.head is missing, so that there are no class scores: add '
@@ -52,6 +56,11 @@ def check_single_label(key: str, model: nn.Module) -> None:
         raise ValueError(
             f'{key}.head: {type(head).__name__} classifies several labels or tasks per image, and '
             "distillation here is for one label: use a head such as dict(type='LinearClsHead', ...)"
+        )
+    if isinstance(head, RegressionHead):
+        raise ValueError(
+            f'{key}.head: {type(head).__name__} predicts numbers, and distillation here is for '
+            "classes: use a head such as dict(type='LinearClsHead', ...)"
         )
 
 

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from textwrap import shorten
 
+from ..compat.dependencies import DependencyError
 from ..version import __version__
 from .scripts import run_script
 from .starting import PACKAGE
@@ -106,7 +107,5 @@ def main(arguments: Sequence[str] | None = None) -> int | str | None:
         # So far there is but the command line, see `__init__.py`.
         importlib.reload(sys.modules[PACKAGE])
         run_script(path)
-    except ModuleNotFoundError as error:
-        if error.name != 'mmcv':
-            raise
+    except DependencyError as error:
         return f'{program}: error: {error}'

@@ -28,7 +28,7 @@ def run_tool(script: str) -> None:
     tool = FOLDER / path.parent.name / path.name
     if not tool.is_file():
         raise FileNotFoundError(
-            f'{tool} is missing: reinstall mmpretrain 1.2.0 or newer from a wheel, or run '
+            f'{tool} is missing: reinstall MMPretrain (mmpretrain or onedl-mmpretrain), or run '
             f'tools/{tool.parent.name}/{tool.name} of its repository'
         )
     explain_failed_downloads()

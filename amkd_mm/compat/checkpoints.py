@@ -14,6 +14,7 @@ from torchvision.models import _api as torchvision_api
 def apply():
     """Apply every repair of this file. Calling it again changes nothing."""
     allow_runner_checkpoints()
+    keep_to_what_is_allowed()
     restrict_downloaded_checkpoints()
 
 
@@ -123,6 +124,16 @@ def allow_runner_checkpoints():
     """
     if torch.__version__ >= (2, 6):
         torch.serialization.add_safe_globals(_safe_globals())
+
+
+def keep_to_what_is_allowed():
+    """``Could not safely load weights``, and the code in the checkpoint has run.
+
+    OneDL's MMEngine 0.10.12 with torch >= 2.6: what torch refuses, it loads once more without
+    ``weights_only``. Meanwhile it also allows the real ``getattr`` and numpy's own types.
+    """
+    if hasattr(checkpoint, '_safe_torch_load'):
+        checkpoint._safe_torch_load = torch.load
 
 
 def restrict_downloaded_checkpoints():

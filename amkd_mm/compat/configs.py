@@ -25,11 +25,12 @@ def locate_packages_by_import():
     MMEngine 0.10.7 expects the code of a package beside its metadata, where an editable install has
     none. It also loads ``pkg_resources`` anew for every ``_base_ = 'package::...'``: each time with
     two deprecation warnings, and not at all from setuptools 82 on. Python's own import system needs
-    no help to find a package, and names that it does not know are left to MMEngine.
+    no help to find a package, and names that it does not know are left to MMEngine. OneDL's 0.10.12
+    does without ``pkg_resources``, and stays as it is.
     """
     upstream_is_installed = package_utils.is_installed
     upstream_get_installed_path = package_utils.get_installed_path
-    if upstream_is_installed.__module__ == __name__:
+    if 'pkg_resources' not in upstream_get_installed_path.__code__.co_names:
         return
 
     def find(package):

@@ -1,5 +1,6 @@
 """Data sets of images: subsets, several put together, and images that cannot be used."""
 
+import inspect
 from collections import Counter
 
 import torch
@@ -14,6 +15,7 @@ SHOWN = 3
 def apply():
     """Apply every repair of this file. Calling it again changes nothing."""
     copy_datasets_apart()
+    number_subsets_apart()
     number_images_across_parts()
     name_unreadable_images()
     name_images_of_other_sizes()
@@ -24,18 +26,33 @@ def copy_datasets_apart():
 
     MMEngine 0.10.7: all copies share one memo, which keeps the addresses of datasets that are gone.
     An object of another dataset at such an address is then "copied" as the old dataset's copy.
+    OneDL's 0.10.12 makes a memo for each copy.
     """
     upstream_copy = BaseDataset._copy_without_annotation
-    if upstream_copy.__module__ == __name__:
+    if inspect.signature(upstream_copy).parameters['memo'].default is None:
         return
 
     def copy_without_annotation(self, memo=None):
-        copied = upstream_copy(self, {} if memo is None else memo)
-        # A subset has numbers of its own.
+        return upstream_copy(self, {} if memo is None else memo)
+
+    BaseDataset._copy_without_annotation = copy_without_annotation
+
+
+def number_subsets_apart():
+    """A subset of a part of a ``ConcatDataset`` numbers its images as the whole part does.
+
+    What :func:`number_images_across_parts` sets in the part is copied with it.
+    """
+    upstream_copy = BaseDataset._copy_without_annotation
+    if upstream_copy.__name__ == 'copy_with_own_numbers':
+        return
+
+    def copy_with_own_numbers(self, memo=None):
+        copied = upstream_copy(self, memo)
         copied.__dict__.pop('get_data_info', None)
         return copied
 
-    BaseDataset._copy_without_annotation = copy_without_annotation
+    BaseDataset._copy_without_annotation = copy_with_own_numbers
 
 
 def number_images_across_parts():

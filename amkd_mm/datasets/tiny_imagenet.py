@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 from mmengine.fileio import get_file_backend, list_from_file
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
@@ -39,7 +41,7 @@ class TinyImageNet(BaseDataset):
     ``LoadImageFromFile``, which turns the greyscale JPEG files (about 2 %) into three channels.
 
     Args:
-        data_root (str): The unpacked folder, such as 'data/tiny-imagenet-200'.
+        data_root (str or Path): The unpacked folder, such as 'data/tiny-imagenet-200'.
         split (str): 'train' or 'val'. Defaults to 'train'.
         metainfo (dict, optional): Meta information; its ``classes`` take precedence over
             ``words.txt``. Defaults to None.
@@ -55,7 +57,11 @@ class TinyImageNet(BaseDataset):
     IMG_EXTENSIONS = ('.jpeg', '.jpg', '.png')
 
     def __init__(
-        self, data_root: str, split: str = 'train', metainfo: dict | None = None, **kwargs
+        self,
+        data_root: str | os.PathLike,
+        split: str = 'train',
+        metainfo: dict | None = None,
+        **kwargs,
     ):
         if split not in ('train', 'val'):
             raise ValueError(
@@ -63,7 +69,8 @@ class TinyImageNet(BaseDataset):
                 'The test images have no public labels.'
             )
         self.split = split
-        super().__init__(ann_file='', metainfo=metainfo, data_root=data_root, **kwargs)
+        # OneDL's MMEngine joins a `Path` to a `Path`, and all readers of `img_path` expect a str.
+        super().__init__(ann_file='', metainfo=metainfo, data_root=os.fspath(data_root), **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """List the image paths and labels, and read the class names."""

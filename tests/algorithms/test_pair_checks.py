@@ -1,6 +1,7 @@
 """What cannot be distilled is an error that names the key to change."""
 
 import pytest
+from mmpretrain.models import heads
 from mmpretrain.models.classifiers import HuggingFaceClassifier
 from mmpretrain.registry import MODELS
 from mmrazor.registry import MODELS as RAZOR_MODELS
@@ -66,6 +67,14 @@ def test_several_labels_or_tasks_per_image(side):
     tasks = dict(a=dict(type='LinearClsHead', num_classes=4))
     multi_task = classifier(head=dict(type='MultiTaskHead', task_heads=tasks, in_channels=64))
     assert f'{key}: MultiTaskHead' in error_of(**{side: multi_task})
+
+
+@pytest.mark.skipif(not hasattr(heads, 'RegressionHead'), reason="OneDL's MMPretrain only")
+@pytest.mark.parametrize('side', ['student', 'teacher'])
+def test_numbers_instead_of_classes(side):
+    key = dict(student='model.architecture.head', teacher='model.teacher.head')[side]
+    message = error_of(**{side: classifier(head=head('LinearRegressionHead'))})
+    assert f'{key}: LinearRegressionHead predicts numbers' in message
 
 
 @pytest.mark.parametrize('side', ['student', 'teacher'])

@@ -41,6 +41,7 @@ from mmrazor.utils import register_all_modules
 from torch import nn
 from torch.utils.data import Dataset
 
+from amkd_mm.compat.lines import ONEDL, installed_lines
 from amkd_mm.datasets import Digits
 
 torch2 = pytest.mark.skipif(torch.__version__ < (2, 0), reason='MMRazor imports unaided')
@@ -477,8 +478,9 @@ def test_malicious_checkpoint_is_refused(tmp_path, attack):
     path = tmp_path / 'malicious.pth'
     torch.save(dict(state_dict=attack(f'echo > {marker}')), path)
 
-    with pytest.raises(UnpicklingError):
-        torch.load(path)
+    for load in (torch.load, CheckpointLoader.load_checkpoint):
+        with pytest.raises(UnpicklingError):
+            load(str(path))
 
     assert not marker.exists()
 
@@ -687,6 +689,17 @@ def test_apply_again_changes_nothing():
     assert state() == before
 
 
+def test_upstream_is_left_alone_where_it_has_no_fault():
+    """OneDL's MMEngine does without `pkg_resources`, and copies of its datasets share no memo."""
+    is_onedl = installed_lines() == [ONEDL]
+    for function in (package_utils.is_installed, package_utils.get_installed_path):
+        assert (function.__module__ == 'mmengine.utils.package_utils') == is_onedl
+        assert 'pkg_resources' not in function.__code__.co_names
+    copies = compat.datasets.BaseDataset._copy_without_annotation.__closure__
+    (wrapped,) = [cell.cell_contents for cell in copies]
+    assert (wrapped.__module__ == 'mmengine.dataset.base_dataset') == is_onedl
+
+
 def test_no_warning_of_missing_operators():
     code = 'import amkd_mm; import mmcv.cnn.bricks.transformer'
     run = subprocess.run(
@@ -697,6 +710,8 @@ def test_no_warning_of_missing_operators():
     )
     assert run.returncode == 0, run.stderr
     assert 'MultiScaleDeformableAttention' not in run.stderr
+    # Nor that there is no client of OneDL's platform.
+    assert run.stdout == ''
 
 
 def test_lenet_classifies_a_single_image():

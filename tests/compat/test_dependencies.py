@@ -1,10 +1,11 @@
-"""Messages about what is not installed; that on MMCV is tested in ``test_command_line.py``."""
+"""Messages about setuptools; those about the lines are tested in ``test_lines.py``."""
 
 import sys
 
 import pytest
 
 from amkd_mm.compat import dependencies
+from amkd_mm.compat.lines import OPENMMLAB
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,7 @@ from amkd_mm.compat import dependencies
 def test_setuptools_that_openmim_brings(python, setuptools, fits, monkeypatch):
     monkeypatch.setattr(sys, 'version_info', (*python, 0, 'final', 0))
     monkeypatch.setattr(dependencies, 'version', {'setuptools': setuptools}.__getitem__)
+    monkeypatch.setattr(dependencies, 'installed_lines', lambda: [OPENMMLAB])
     if fits:
         dependencies.check_setuptools()
         return

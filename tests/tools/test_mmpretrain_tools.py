@@ -57,7 +57,7 @@ def test_gets_its_arguments_and_neighbours(tmp_path, monkeypatch, capsys):
 
 
 def test_tool_that_is_missing():
-    with pytest.raises(FileNotFoundError, match='no_such_tool.py is missing: reinstall mmpretrain'):
+    with pytest.raises(FileNotFoundError, match='no_such_tool.py is missing: reinstall MMPretrain'):
         run_tool('tools/analysis_tools/no_such_tool.py')
 
 
