@@ -76,13 +76,14 @@ def write(app):
         (folder / f'{name}.rst').write_text(page(name, items), encoding='utf-8')
 
 
-def is_described_by_class(app, what, name, item, skip, options):
-    """Leave out fields of named tuples, which their class describes."""
-    return True if (getattr(item, '__doc__', '') or '').startswith('Alias for field') else None
+def leave_out(app, what, name, item, skip, options):
+    """Fields of named tuples, which their class describes, and what a Runner calls of hooks."""
+    is_field = (getattr(item, '__doc__', '') or '').startswith('Alias for field')
+    return True if is_field or name.startswith(('before_', 'after_')) else None
 
 
 def setup(app):
     """Called by Sphinx."""
     app.connect('builder-inited', write)
-    app.connect('autodoc-skip-member', is_described_by_class)
+    app.connect('autodoc-skip-member', leave_out)
     return dict(parallel_read_safe=True)

@@ -27,7 +27,9 @@ def toctree(entries, caption='', is_glob=False):
 
 def sections(index):
     """Title and entries of each table of the index that lists pages."""
-    for title, rows in re.findall(r'^\| (to [\w ]+?) \| \|\n\| --- \| --- \|\n((?:\|.*\n)+)', index, re.M):
+    for title, rows in re.findall(
+        r'^\| (to [\w ]+?) \| \|\n\| --- \| --- \|\n((?:\|.*\n)+)', index, re.M
+    ):
         pages = re.findall(r'^\| \[(.+?)\]\(([\w]+)\.md\)', rows, re.M)
         yield title.capitalize(), [f'{name} </docs/{page}>' for name, page in pages]
 
