@@ -102,6 +102,8 @@ setup(
     license='Apache-2.0',
     keywords='knowledge distillation, adversarial, OpenMMLab, mmrazor, mmpretrain',
     packages=find_packages(include=['amkd_mm', 'amkd_mm.*']),
+    # It says that the annotations are to be read.
+    package_data={'amkd_mm': ['py.typed']},
     cmdclass={'build_py': BuildPyWithMim},
     python_requires='>=3.10',
     entry_points={'console_scripts': ['amkd_mm = amkd_mm.__main__:main']},
@@ -117,5 +119,6 @@ setup(
         'Programming Language :: Python :: 3.12',
         'Programming Language :: Python :: 3.13',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
+        'Typing :: Typed',
     ],
 )

@@ -1,7 +1,7 @@
 """The site's table of contents, out of what the pages say themselves.
 
-GitHub would show a ``toctree`` as code, so the pages hold none: the tables of ``docs/README.md`` are
-the sections of the side bar.
+GitHub would show a ``toctree`` as code, so the pages hold none: the tables of ``docs/README.md``
+are the sections of the side bar.
 """
 
 import re

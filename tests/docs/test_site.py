@@ -24,10 +24,9 @@ EXTENSIONS = ROOT / 'docs/_extensions'
 def registered():
     """Class, scope and the names in configs, of what this package registers."""
     for scope in (mmrazor, mmpretrain):
-        for registry in vars(scope.registry).values():
-            for name, item in (
-                registry.module_dict.items() if isinstance(registry, Registry) else ()
-            ):
+        registries = vars(scope.registry).values()
+        for registry in (item for item in registries if isinstance(item, Registry)):
+            for name, item in registry.module_dict.items():
                 if item.__module__.startswith(f'{amkd_mm.__name__}.'):
                     yield item, scope.__name__, name
 
