@@ -43,7 +43,7 @@ EXTRAS_REQUIRE = {
     # The second runs tests in several processes, `pytest -n 2`.
     'test': ['pytest>=7.0', 'pytest-xdist'],
     # Each minor release of ruff may format differently, and one of mypy find other errors.
-    'dev': ['pytest>=7.0', 'pytest-xdist', 'pytest-cov>=6.2', 'ruff>=0.17,<0.18', 'mypy>=2.4,<2.5'],
+    'dev': ['pytest>=7.0', 'pytest-xdist', 'pytest-cov>=7.0', 'ruff>=0.17,<0.18', 'mypy>=2.4,<2.5'],
 }
 EXTRAS_REQUIRE['all'] = sorted({req for extra in EXTRAS_REQUIRE.values() for req in extra})
 # The documentation site. Not part of `all`, because only who builds the site needs it.
