@@ -72,10 +72,8 @@ class Samples(NamedTuple):
 class Sampler(ABC):
     """Makes samples from a clean batch. It knows nothing of runners, batches and hooks."""
 
-    @property
-    def needs_student(self) -> bool:
-        """Whether it looks at the student's logits."""
-        return False
+    needs_student: bool = False
+    """Whether it looks at the student's logits, in the next call."""
 
     @abstractmethod
     def __call__(self, batch: CleanBatch, generator: torch.Generator) -> Samples:

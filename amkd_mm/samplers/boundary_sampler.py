@@ -41,11 +41,7 @@ class BoundarySampler(Sampler):
         self.base = base
         self.student_correct = student_correct
         self.keep_unreached = keep_unreached
-
-    @property
-    def needs_student(self) -> bool:
-        """See :class:`Sampler`."""
-        return self.student_correct or self.base == 'discrepancy'
+        self.needs_student = student_correct or base == 'discrepancy'
 
     def __call__(self, batch: CleanBatch, generator: torch.Generator) -> Samples:
         """See :class:`Sampler`."""
