@@ -22,12 +22,15 @@ EXTENSIONS = ROOT / 'docs/_extensions'
 
 
 def registered():
-    """Class, scope and the names in configs, of what this package registers."""
+    """Class, scope and the names in configs, of what ``import amkd_mm`` registers."""
+    # Only a benchmark imports this one.
+    package, unless = f'{amkd_mm.__name__}.', f'{amkd_mm.__name__}.benchmarking.'
     for scope in (mmrazor, mmpretrain):
         registries = vars(scope.registry).values()
         for registry in (item for item in registries if isinstance(item, Registry)):
             for name, item in registry.module_dict.items():
-                if item.__module__.startswith(f'{amkd_mm.__name__}.'):
+                module = f'{item.__module__}.'
+                if module.startswith(package) and not module.startswith(unless):
                     yield item, scope.__name__, name
 
 
