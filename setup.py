@@ -41,14 +41,16 @@ EXTRAS_REQUIRE = {
     'tensorboard': ['tensorboard'],
     # The second runs tests in several processes, `pytest -n 2`.
     'test': ['pytest>=7.0', 'pytest-xdist'],
-    # Each minor release of ruff may format differently.
-    'dev': ['pytest>=7.0', 'pytest-xdist', 'ruff>=0.17,<0.18'],
+    # Each minor release of ruff may format differently, and one of mypy find other errors.
+    'dev': ['pytest>=7.0', 'pytest-xdist', 'pytest-cov>=7.0', 'ruff>=0.17,<0.18', 'mypy>=2.4,<2.5'],
 }
 # All that goes together: of the lines the first, see docs/compatibility.md.
 OTHER_LINES = {line.extra for line in LINES[1:]}
 EXTRAS_REQUIRE['all'] = sorted(
     {one for extra, needs in EXTRAS_REQUIRE.items() if extra not in OTHER_LINES for one in needs}
 )
+# The documentation site. Not part of `all`, because only who builds the site needs it.
+EXTRAS_REQUIRE['docs'] = ['sphinx>=8.1', 'myst-parser>=4.0', 'furo>=2024.8.6', 'sphinx-copybutton']
 
 
 class BuildPyWithMim(build_py):
@@ -103,6 +105,8 @@ setup(
     license='Apache-2.0',
     keywords='knowledge distillation, adversarial, OpenMMLab, mmrazor, mmpretrain',
     packages=find_packages(include=['amkd_mm', 'amkd_mm.*']),
+    # It says that the annotations are to be read.
+    package_data={'amkd_mm': ['py.typed']},
     cmdclass={'build_py': BuildPyWithMim},
     python_requires='>=3.10',
     entry_points={'console_scripts': ['amkd_mm = amkd_mm.__main__:main']},
@@ -118,5 +122,6 @@ setup(
         'Programming Language :: Python :: 3.12',
         'Programming Language :: Python :: 3.13',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
+        'Typing :: Typed',
     ],
 )

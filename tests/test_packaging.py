@@ -97,7 +97,7 @@ def test_wheel_ships_configs_and_tools(source, tmp_path):
     wheel = build(source, 'wheel', tmp_path)
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {name for name in names if name.startswith(MIM)} == expected_mim_files()
-    assert 'amkd_mm/compat/__init__.py' in names
+    assert {'amkd_mm/compat/__init__.py', 'amkd_mm/py.typed'} <= names
     assert not [name for name in names if name.startswith(('tests', 'configs', 'tools'))]
 
 

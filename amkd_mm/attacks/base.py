@@ -14,6 +14,7 @@ Model = Callable[[Tensor], Tensor]
 # Class indices, or a function that chooses them from the model's logits on the inputs.
 Targets = Tensor | Callable[[Tensor], Tensor]
 Bounds = tuple[float | Tensor, float | Tensor]
+TensorBounds = tuple[Tensor, Tensor]
 
 
 class AttackResult(NamedTuple):
@@ -90,8 +91,7 @@ class BoundaryAttack(ABC):
         check_shape('labels', labels, len(inputs))
         if isinstance(targets, Tensor):
             check_shape('targets', targets, len(inputs))
-        if bounds is not None:
-            bounds = self._checked(bounds, inputs)
+        checked = None if bounds is None else self._checked(bounds, inputs)
 
         inputs = inputs.detach()
         if not len(inputs):
@@ -101,31 +101,31 @@ class BoundaryAttack(ABC):
         # A caller may hold inference tensors or sit under no_grad (MMRazor runs its teacher so).
         with torch.inference_mode(False), torch.enable_grad():
             labels = labels.to(inputs.device, torch.int64).clone()
-            result = self.search(model, inputs.clone(), labels, targets, bounds)
+            result = self.search(model, inputs.clone(), labels, targets, checked)
         # An argmax of what is not a number means nothing.
         finite = torch.isfinite(result.logits).all(1)
         return result._replace(reached=result.reached & finite)
 
-    def _checked(self, bounds: Bounds, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def _checked(self, bounds: Bounds, inputs: Tensor) -> TensorBounds:
         """The bounds as tensors beside the inputs.
 
         Raises:
             ValueError: See :meth:`__call__`.
         """
-        are_tensors = [isinstance(bound, Tensor) for bound in bounds]
         low, high = (
-            bound.to(inputs) if is_tensor else inputs.new_full((), bound)
-            for bound, is_tensor in zip(bounds, are_tensors, strict=True)
+            bound.to(inputs) if isinstance(bound, Tensor) else inputs.new_full((), bound)
+            for bound in bounds
         )
         if self._bounds is not None and all(map(is_, bounds, self._bounds)):
             return low, high
-        if (low > high).any() if any(are_tensors) else bounds[0] > bounds[1]:
+        are_tensors = any(isinstance(bound, Tensor) for bound in bounds)
+        if (low > high).any() if are_tensors else bounds[0] > bounds[1]:
             raise ValueError(f'bounds must be (low, high) with low <= high, not {bounds}')
         for bound in (low, high):
             # Finished samples leave the batch, so a bound cannot belong to one sample.
             if bound.dim() >= inputs.dim() and bound.shape[0] != 1:
                 raise ValueError(f'bounds must be the same for all samples, not {bound.shape}')
-        self._bounds = tuple(bounds)
+        self._bounds = bounds[0], bounds[1]
         return low, high
 
     @abstractmethod
@@ -135,7 +135,7 @@ class BoundaryAttack(ABC):
         inputs: Tensor,
         labels: Tensor,
         targets: Targets,
-        bounds: Bounds | None,
+        bounds: TensorBounds | None,
     ) -> AttackResult:
         """Do the attack; arguments are those of :meth:`__call__`, checked."""
 
@@ -159,7 +159,7 @@ def choose(targets: Targets, logits: Tensor) -> Tensor:
     return targets.to(logits.device, torch.int64).clone()
 
 
-def clamp(inputs: Tensor, bounds: Bounds | None) -> Tensor:
+def clamp(inputs: Tensor, bounds: TensorBounds | None) -> Tensor:
     """Inputs within the bounds, or as they are without bounds."""
     return inputs if bounds is None else inputs.clamp(*bounds)
 

@@ -11,10 +11,10 @@ from ..config.argument_checks import check_int, check_number
 from .base import (
     AttackResult,
     BoundaryAttack,
-    Bounds,
     ForwardPass,
     Model,
     Targets,
+    TensorBounds,
     choose,
     clamp,
     per_sample,
@@ -156,17 +156,17 @@ class BoundarySearch(BoundaryAttack):
         inputs: Tensor,
         labels: Tensor,
         targets: Targets,
-        bounds: Bounds | None,
+        bounds: TensorBounds | None,
     ) -> AttackResult:
         """See :meth:`BoundaryAttack.__call__`."""
-        search = found = None
+        here = ForwardPass(model, inputs, differentiable=self.max_steps > 1)
+        search = Search.begin(inputs, here.logits, choose(targets, here.logits))
+        found = AttackResult(*(value.clone() for value in search[:4]))
         with_gradient = True
         for step in range(self.max_steps):
             last = step + 1 == self.max_steps
-            here = ForwardPass(model, search.points if step else inputs, with_gradient and not last)
-            if step == 0:
-                search = Search.begin(inputs, here.logits, choose(targets, here.logits))
-                found = AttackResult(*(value.clone() for value in search[:4]))
+            if step:
+                here = ForwardPass(model, search.points, with_gradient and not last)
             margins = target_margin(here.logits, search.goals)
             inside = here.logits.argmax(1) == search.goals
             search = search.after_look(here.logits, margins, inside)
@@ -210,7 +210,7 @@ class BoundarySearch(BoundaryAttack):
         here: ForwardPass,
         margins: Tensor,
         steep: Tensor,
-        bounds: Bounds | None,
+        bounds: TensorBounds | None,
     ) -> Search:
         """Newton's step of the steep samples, (M,) bool; who has no gradient to follow, ends."""
         gradient = here.gradient(partial(target_margin, targets=search.goals), steep)
@@ -221,7 +221,7 @@ class BoundarySearch(BoundaryAttack):
         )
 
     def newton_step(
-        self, points: Tensor, gradient: Tensor, margins: Tensor, bounds: Bounds | None
+        self, points: Tensor, gradient: Tensor, margins: Tensor, bounds: TensorBounds | None
     ) -> tuple[Tensor, Tensor]:
         """Newton's step to the aim beyond the boundary.
 

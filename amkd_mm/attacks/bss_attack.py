@@ -11,10 +11,10 @@ from ..config.argument_checks import check_int, check_number
 from .base import (
     AttackResult,
     BoundaryAttack,
-    Bounds,
     ForwardPass,
     Model,
     Targets,
+    TensorBounds,
     choose,
     clamp,
     per_sample,
@@ -124,16 +124,16 @@ class BSSAttack(BoundaryAttack):
         inputs: Tensor,
         labels: Tensor,
         targets: Targets,
-        bounds: Bounds | None,
+        bounds: TensorBounds | None,
     ) -> AttackResult:
         """See :meth:`BoundaryAttack.__call__`."""
-        walk = found = None
+        here = ForwardPass(model, inputs, differentiable=True)
+        walk = Walk.begin(inputs, labels, here.logits, choose(targets, here.logits))
+        found = AttackResult(*(value.clone() for value in walk[:4]))
         with_gradient = True
         for step in range(self.num_steps):
-            here = ForwardPass(model, walk.inputs if step else inputs, with_gradient)
-            if step == 0:
-                walk = Walk.begin(inputs, labels, here.logits, choose(targets, here.logits))
-                found = AttackResult(*(value.clone() for value in walk[:4]))
+            if step:
+                here = ForwardPass(model, walk.inputs, with_gradient)
             walk = walk.after_look(here.logits)
             if with_gradient:
                 walk = self.move(walk, here, bounds)
@@ -154,7 +154,7 @@ class BSSAttack(BoundaryAttack):
         store(walk, found)
         return found
 
-    def move(self, walk: Walk, here: ForwardPass, bounds: Bounds | None) -> Walk:
+    def move(self, walk: Walk, here: ForwardPass, bounds: TensorBounds | None) -> Walk:
         """A step of those who are on their way; who has no gradient to follow, ends."""
         margin = partial(base_margin, labels=walk.labels, targets=walk.targets.clamp_min(0))
         gradient = here.gradient(margin, walk.active)

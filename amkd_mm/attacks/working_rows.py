@@ -1,11 +1,19 @@
 """The samples that an attack still works on: masked where they are done, or dropped."""
 
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 State = TypeVar('State', bound=NamedTuple)
+
+
+class WithRows(Protocol):
+    """What is known of M samples that are still worked on."""
+
+    @property
+    def rows(self) -> Tensor:
+        """Their places in the batch, (M,) int64."""
 
 
 def select(mask: Tensor, first: Tensor, second: Tensor) -> Tensor:
@@ -18,7 +26,7 @@ def take(state: State, rows: Tensor | slice) -> State:
     return type(state)(*(value[rows] for value in state))
 
 
-def store(state: State, whole: NamedTuple) -> None:
+def store(state: WithRows, whole: NamedTuple) -> None:
     """Write the fields that ``whole`` has into it, at the state's ``rows``."""
     for name, value in whole._asdict().items():
         value[state.rows] = getattr(state, name)

@@ -3,10 +3,11 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from mmengine.dist import get_dist_info
+from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 
 from ..attacks import build_attack
@@ -17,6 +18,14 @@ from ..config.argument_checks import check_int
 from ..data_preprocessors.normalizer import Normalizer
 from ..datasets.batches import read_batch
 from .sparing_metric import SparingMetric
+
+
+class Pair(Protocol):
+    """What a metric needs of an algorithm."""
+
+    teacher: nn.Module
+    student: nn.Module
+    data_preprocessor: BaseDataPreprocessor
 
 
 class PairMetric(SparingMetric):
@@ -51,7 +60,7 @@ class PairMetric(SparingMetric):
         check_int(f'{self.name}: num_samples', num_samples, minimum=1)
         self.num_samples = num_samples
         self.attack = build_attack(attack or dict(type='BoundarySearch'))
-        self._algorithm: nn.Module | None = None
+        self._algorithm: Pair | None = None
         self._was_given = False
 
     @abstractmethod
@@ -71,11 +80,11 @@ class PairMetric(SparingMetric):
             list[tuple]: What to keep of each image; an empty tuple for nothing.
         """
 
-    def receive_algorithm(self, algorithm: nn.Module, size: int) -> None:
+    def receive_algorithm(self, algorithm: Pair, size: int) -> None:
         """Begin an evaluation.
 
         Args:
-            algorithm (nn.Module): Has a ``teacher``, a ``student`` and a ``data_preprocessor``.
+            algorithm (Pair): Has a ``teacher``, a ``student`` and a ``data_preprocessor``.
             size (int): Number of images.
         """
         if not hasattr(algorithm, 'teacher') or not hasattr(algorithm, 'student'):
@@ -108,14 +117,13 @@ class PairMetric(SparingMetric):
         found: list[tuple] = [()] * number
         if rows:
             with self.sparing():
-                compared = self._compare_rows(data_batch, rows)
+                compared = self._compare_rows(self._algorithm, data_batch, rows)
                 for row, result in zip(rows, compared, strict=True):
                     found[row] = result
         self.results.extend(found)
 
-    def _compare_rows(self, data_batch: dict, rows: list[int]) -> list[tuple]:
+    def _compare_rows(self, algorithm: Pair, data_batch: dict, rows: list[int]) -> list[tuple]:
         """Compare the networks on some rows of a batch."""
-        algorithm = self._algorithm
         pixels, labels = read_batch(self.name, 'test_pipeline', data_batch)
         device = algorithm.data_preprocessor.device
         pixels, labels = pixels[rows].to(device), labels[rows].to(device)
@@ -127,10 +135,15 @@ class PairMetric(SparingMetric):
         def answer(network: nn.Module, inputs: Tensor) -> Tensor:
             return predict_logits(network, normalizer.pad(inputs))
 
-        networks = algorithm.teacher, algorithm.student
-        with without_checkpointing(*networks):
-            asked = (partial(answer, network) for network in networks)
-            return self.compare(*asked, normalizer.normalize(pixels), labels, normalizer.bounds)
+        teacher, student = algorithm.teacher, algorithm.student
+        with without_checkpointing(teacher, student):
+            return self.compare(
+                partial(answer, teacher),
+                partial(answer, student),
+                normalizer.normalize(pixels),
+                labels,
+                normalizer.bounds,
+            )
 
     def evaluate(self, size: int) -> dict[str, float]:
         """The metrics of this evaluation; none of that of the teacher alone."""

@@ -1,6 +1,7 @@
 """TripletDistillLoss: distances of boundary samples to positives and negatives."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -95,7 +96,7 @@ def triplet_distill_loss(
     teacher_anchor: Tensor | None = None,
     teacher_reference: Tensor | None = None,
     margin: float = 0.3,
-    **choices: str,
+    **choices: Any,
 ) -> Tensor:
     """Triplet hinge ``max(0, d(a, p) - d(a, n) + margin)``, mean over anchors.
 
@@ -114,7 +115,7 @@ def triplet_distill_loss(
     if positive is None:
         valid = valid & same.any(1)
     gap = distance_gap(anchor, reference, same, other, positive, **choices) + margin
-    if teacher_anchor is not None:
+    if teacher_anchor is not None and teacher_reference is not None:
         gap = gap - distance_gap(teacher_anchor, teacher_reference, same, other, **choices).detach()
     hinge = F.relu(gap)
     return torch.where(valid, hinge, hinge * 0).sum() / valid.sum().clamp_min(1)
@@ -216,7 +217,7 @@ class TripletDistillLoss(nn.Module):
             TypeError: If embeddings are not one tensor.
             ValueError: If shapes disagree, labels are scores, or arguments exclude each other.
         """
-        embeddings = dict(
+        embeddings: dict[str, Any] = dict(
             anchor=anchor,
             reference=reference,
             positive=positive,
@@ -228,7 +229,7 @@ class TripletDistillLoss(nn.Module):
                 check_embeddings(name, value)
                 value = value.flatten(1).float()
                 embeddings[name] = F.normalize(value, dim=1) if self.normalize else value
-        labels = dict(
+        labels: dict[str, Any] = dict(
             anchor_labels=anchor_labels,
             reference_labels=reference_labels,
             anchor_targets=anchor_targets,
@@ -284,10 +285,14 @@ def check_shapes(
         raise ValueError(
             'teacher_anchor and teacher_reference belong together, and go without positive'
         )
-    if teacher_anchor is not None and (
-        len(teacher_anchor) != len(anchor)
-        or len(teacher_reference) != len(reference)
-        or teacher_anchor.size(1) != teacher_reference.size(1)
+    if (
+        teacher_anchor is not None
+        and teacher_reference is not None
+        and (
+            len(teacher_anchor) != len(anchor)
+            or len(teacher_reference) != len(reference)
+            or teacher_anchor.size(1) != teacher_reference.size(1)
+        )
     ):
         raise ValueError(
             'teacher_anchor and teacher_reference must be one embedding of one width for each of '

@@ -32,7 +32,7 @@ class ClassifierRecorder(BaseRecorder):
         self._recording = False
         self._handles: list[RemovableHandle] = []
 
-    def prepare_from_model(self, model: nn.Module | None = None) -> None:
+    def prepare_from_model(self, model: nn.Module) -> None:
         """Find what to record in the model."""
         self.sources = self.find_sources(model)
         modules = dict(model.named_modules())
@@ -69,8 +69,8 @@ class ClassifierRecorder(BaseRecorder):
         super().__enter__()
         self._recording = True
 
-    def __exit__(self, exc_type, exc_value, traceback) -> None:
-        super().__exit__(exc_type, exc_value, traceback)
+    def __exit__(self, *exception: Any) -> None:
+        super().__exit__(*exception)
         self._recording = False
 
 

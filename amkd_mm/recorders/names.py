@@ -1,8 +1,6 @@
 """What configs call recorders."""
 
-import inspect
-
 
 def recorder_name(kind: str | type) -> str:
     """What a config calls a recorder, given that or its class: without ``Recorder`` at the end."""
-    return kind.__name__.removesuffix('Recorder') if inspect.isclass(kind) else kind
+    return kind.__name__.removesuffix('Recorder') if isinstance(kind, type) else kind

@@ -33,6 +33,18 @@ class CleanBatch(NamedTuple):
     teacher: Callable[[Tensor], Tensor]
     normalizer: Normalizer
 
+    def of_student(self) -> Tensor:
+        """The student's logits, (N, K).
+
+        Raises:
+            ValueError: If there are none, because the sampler did not ask for them.
+        """
+        if self.student_logits is None:
+            raise ValueError(
+                "a sampler that looks at the student's logits must say so: `needs_student`"
+            )
+        return self.student_logits
+
 
 class Samples(NamedTuple):
     """Samples made from a clean batch.
@@ -60,8 +72,8 @@ class Samples(NamedTuple):
 class Sampler(ABC):
     """Makes samples from a clean batch. It knows nothing of runners, batches and hooks."""
 
-    needs_student = False
-    """Whether it looks at the student's logits."""
+    needs_student: bool = False
+    """Whether it looks at the student's logits, in the next call."""
 
     @abstractmethod
     def __call__(self, batch: CleanBatch, generator: torch.Generator) -> Samples:

@@ -41,11 +41,7 @@ class BoundarySampler(Sampler):
         self.base = base
         self.student_correct = student_correct
         self.keep_unreached = keep_unreached
-
-    @property
-    def needs_student(self) -> bool:
-        """See :class:`Sampler`."""
-        return self.student_correct or self.base == 'discrepancy'
+        self.needs_student = student_correct or base == 'discrepancy'
 
     def __call__(self, batch: CleanBatch, generator: torch.Generator) -> Samples:
         """See :class:`Sampler`."""
@@ -59,14 +55,14 @@ class BoundarySampler(Sampler):
         if self.base == 'discrepancy':
             suitable = teacher_logits.argmax(1) == labels
             if self.student_correct:
-                suitable &= batch.student_logits.argmax(1) == labels
-            scores = discrepancy(teacher_logits, batch.student_logits, labels)
+                suitable &= batch.of_student().argmax(1) == labels
+            scores = discrepancy(teacher_logits, batch.of_student(), labels)
             order = scores.argsort(descending=True)
             rows = order[suitable[order]][:most]
         else:
             rows = torch.randperm(len(labels), generator=generator).to(labels.device)
             if self.student_correct:
-                rows = rows[batch.student_logits.argmax(1)[rows] == labels[rows]]
+                rows = rows[batch.of_student().argmax(1)[rows] == labels[rows]]
             rows = rows[:most]
         logits = teacher_logits[rows]
         targets = self.choose_targets(logits, labels[rows], generator)
@@ -81,16 +77,17 @@ class BoundarySampler(Sampler):
         )
         attacked = moved.targets >= 0
         kept = (attacked & (moved.reached | self.keep_unreached)).nonzero().squeeze(1)
+        logits = moved.logits[kept]
         samples = Samples(
             moved.inputs[kept],
             bases[kept],
             rows[kept],
             labels[kept],
             moved.targets[kept],
-            moved.logits[kept],
+            logits,
             {},
         )
-        probabilities = samples.teacher_logits.float().softmax(1)
+        probabilities = logits.float().softmax(1)
         base, target = (
             probabilities.gather(1, classes[:, None]).squeeze(1)
             for classes in (samples.labels, samples.targets)

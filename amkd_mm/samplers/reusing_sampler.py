@@ -31,25 +31,22 @@ class ReusingSampler(Sampler):
         self.sampler = sampler
         self.num_samples = num_samples
         self.reuse = reuse
-        self._calls = 0
         self._memory: dict[str, Tensor] = {}
         self._statistics: dict[str, Tensor] = {}
+        self._count(0)
 
-    @property
-    def needs_student(self) -> bool:
-        """Whether there will be new samples in the next call, which look at the student."""
-        return self._is_due and self.sampler.needs_student
-
-    @property
-    def _is_due(self) -> bool:
-        return self._calls % self.reuse == 0
+    def _count(self, calls: int) -> None:
+        """Only in a call that makes new samples somebody looks at the student."""
+        self._calls = calls
+        self._is_due = calls % self.reuse == 0
+        self.needs_student = self._is_due and self.sampler.needs_student
 
     def __call__(self, batch: CleanBatch, generator: torch.Generator) -> Samples:
         """See :class:`Sampler`. The samples are of several batches: their rows are -1."""
         number = number_of_samples(self.num_samples, len(batch.labels))
         if self._is_due:
             self._add(self.sampler(batch, generator), self.reuse * number)
-        self._calls += 1
+        self._count(self._calls + 1)
         labels = self._memory['labels']
         drawn = torch.randperm(len(labels), generator=generator)[:number].to(labels.device)
         return Samples(
@@ -73,5 +70,5 @@ class ReusingSampler(Sampler):
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from such a state."""
-        self._calls = state['calls']
+        self._count(state['calls'])
         self._memory, self._statistics = state['memory'], state['statistics']

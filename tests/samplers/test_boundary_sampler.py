@@ -72,6 +72,19 @@ def test_no_suitable_row():
     assert all(found.statistics[name].isnan() for name in ('reached', 'probability_gap', 'l2'))
 
 
+@pytest.mark.parametrize('choice', [dict(base='discrepancy'), dict(student_correct=True)])
+def test_who_looks_at_the_student_says_so(choice):
+    """To the algorithm by an attribute; without the student's logits by an error."""
+    sampler = BoundarySampler(STAY, 1.0, runner_up_target, **choice)
+    assert sampler.needs_student
+    batch = clean_batch(num_classes=K)._replace(student_logits=None)
+    with pytest.raises(ValueError, match='must say so: `needs_student`'):
+        sampler(batch, torch.Generator())
+    other = BoundarySampler(STAY, 1.0, runner_up_target)
+    assert not other.needs_student
+    other(batch, torch.Generator())
+
+
 def moved_rows(sampler, batch, seed=0):
     return sampler(batch, torch.Generator().manual_seed(seed)).rows.tolist()
 

@@ -105,6 +105,10 @@ class ContrastMemory(nn.Module):
         memory_v2 (Tensor): The teacher's, (n_sample, D).
     """
 
+    params: Tensor
+    memory_v1: Tensor
+    memory_v2: Tensor
+
     def __init__(
         self, dim_out: int, n_sample: int, neg_sample: int, temperature: float, momentum: float
     ) -> None:
