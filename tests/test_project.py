@@ -2,6 +2,7 @@
 
 import os
 import re
+from importlib.metadata import distribution
 from pathlib import Path
 
 import amkd_mm
@@ -44,14 +45,34 @@ def test_workflows_call_the_scripts_of_this_folder():
 
 
 def test_workflows_test_the_ends_of_the_matrix():
+    """The oldest and the newest row of OpenMMLab's line, and the newest of OneDL's."""
     rows = re.search(r'matrix=\((.*?)\)', (ROOT / '.dev_scripts/test_matrix.sh').read_text(), re.S)
     rows = [row.split() for row in re.findall(r"'(.+)'", rows[1])]
-    include = read_yaml(ROOT / '.github/workflows/ci.yml')['jobs']['tests']['strategy']['matrix']
-    oldest, newest = include['include']
+    openmmlab, onedl = ([row for row in rows if row[0] == line] for line in ('openmmlab', 'onedl'))
+    jobs = read_yaml(ROOT / '.github/workflows/ci.yml')['jobs']
+    oldest, newest = jobs['tests']['strategy']['matrix']['include']
     constraints = (ROOT / oldest['constraints']).read_text()
     lines = [line for line in constraints.splitlines() if not line.startswith('#')]
-    assert [oldest['python'], *lines] == rows[0]
-    assert [newest['python'], 'torch', 'torchvision'] == rows[-1] and not newest['constraints']
+    assert ['openmmlab', oldest['python'], *lines] == openmmlab[0]
+    assert ['openmmlab', newest['python'], 'torch', 'torchvision'] == openmmlab[-1]
+    assert not newest['constraints']
+    (setup,) = [step['with'] for step in jobs['onedl']['steps'] if 'python' in step.get('uses', '')]
+    assert ['onedl', setup['python-version'], 'torch', 'torchvision'] == onedl[-1]
+
+
+def test_scripts_name_extras_that_exist():
+    """pip passes over an extra that is not there, and installs too little."""
+    paths = [*(ROOT / '.ci').iterdir(), *WORKFLOWS, *ROOT.glob('*.md'), *ROOT.glob('docs/*.md')]
+    paths += [ROOT / '.readthedocs.yaml', *ROOT.glob('.dev_scripts/*.sh')]
+    found = {
+        extra: path
+        for path in paths
+        for extras in re.findall(r'install .*?\[([\w,]+)\]', path.read_text())
+        for extra in extras.split(',')
+    }
+    assert {'all', 'openmmlab', 'onedl', 'docs', 'dev'} <= found.keys()
+    provided = distribution('amkd_mm').metadata.get_all('Provides-Extra')
+    assert {extra: path for extra, path in found.items() if extra not in provided} == {}
 
 
 def test_actions_are_those_of_a_commit():
