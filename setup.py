@@ -41,8 +41,17 @@ EXTRAS_REQUIRE = {
     'tensorboard': ['tensorboard'],
     # The second runs tests in several processes, `pytest -n 2`.
     'test': ['pytest>=7.0', 'pytest-xdist'],
-    # Each minor release of ruff may format differently, and one of mypy find other errors.
-    'dev': ['pytest>=7.0', 'pytest-xdist', 'pytest-cov>=7.0', 'ruff>=0.17,<0.18', 'mypy>=2.4,<2.5'],
+    'dev': [
+        'pytest>=7.0',
+        'pytest-xdist',
+        'pytest-cov>=7.0',
+        # Run the notebook.
+        'ipykernel',
+        'nbclient',
+        # Each minor release of ruff may format differently, and one of mypy find other errors.
+        'ruff>=0.17,<0.18',
+        'mypy>=2.4,<2.5',
+    ],
 }
 # All that goes together: of the lines the first, see docs/compatibility.md.
 OTHER_LINES = {line.extra for line in LINES[1:]}

@@ -103,8 +103,8 @@ def test_the_changelog_keeps_its_form():
     order = ['Added', 'Changed', 'Deprecated', 'Removed', 'Fixed', 'Security']
     versions = re.split(r'^## ', text, flags=re.M)[1:]
     names = [version.partition('\n')[0].split()[0] for version in versions]
-    assert names[0] == 'Unreleased' and amkd_mm.__version__ in names
-    numbers = [tuple(map(int, name.split('.'))) for name in names[1:]]
+    numbers = [tuple(map(int, name.split('.'))) for name in names if name != 'Unreleased']
+    assert 'Unreleased' not in names[1:] and amkd_mm.__version__ in names[:2]
     assert numbers == sorted(numbers, reverse=True)
     for version in versions:
         sections = re.findall(r'^### (.+)$', version, re.M)
