@@ -55,11 +55,16 @@ class CifarResNet(ResNet_CIFAR):
     `Deep Residual Learning for Image Recognition <https://arxiv.org/abs/1512.03385>`_
 
     A 3x3 stem with 16 channels, batch norm and ReLU, then three stages of n basic blocks with 16,
-    32 and 64 channels and strides 1, 2, 2, so that ``depth`` = 6n + 2. The shortcuts have no
-    parameters (option A): every second row and column, with the new channels zero-padded after
-    the old ones. This is the network that Boundary Supporting Samples (Heo et al. 2019,
-    `arXiv:1805.05532 <https://arxiv.org/abs/1805.05532>`_) published as ResNet8, 14 and 26.
-    MMPretrain's ``ResNet_CIFAR`` is another family (ResNet18 and up, 64 to 512 channels).
+    32 and 64 channels and strides 1, 2, 2, so that ``depth`` = 6n + 2. Where a block changes the
+    shape, its shortcut has no parameters (option A): every second row and column, with the new
+    channels zero-padded after the old ones. This is the network that Boundary Supporting Samples
+    (Heo et al. 2019, `arXiv:1805.05532 <https://arxiv.org/abs/1805.05532>`_) published as ResNet8,
+    14 and 26. MMPretrain's ``ResNet_CIFAR`` is another family (ResNet18 and up, 64 to 512
+    channels).
+
+    The literature on distillation since Contrastive Representation Distillation (Tian et al. 2020,
+    `arXiv:1910.10699 <https://arxiv.org/abs/1910.10699>`_) has ``shortcut='B'`` on CIFAR-100, and
+    its ResNet8x4 and 32x4 have ``stem_channels=32`` and ``base_channels=64``, too.
 
     Modules for recorders: ``conv1``, ``bn1``, ``relu``, then ``layer{1,2,3}.{0..n-1}``, each with
     ``conv1``, ``bn1``, ``relu1``, ``conv2``, ``bn2`` and ``relu``. Every one runs once per forward
@@ -70,6 +75,11 @@ class CifarResNet(ResNet_CIFAR):
     Args:
         depth (int): One of 8, 14, 20, 26, 32, 44, 56, 110.
         in_channels (int): Number of input image channels. Defaults to 3.
+        stem_channels (int): Number of channels of the stem. Defaults to 16.
+        base_channels (int): Number of channels of the first stage; each further stage has twice
+            those of the stage before. Defaults to 16.
+        shortcut (str): Of blocks that change the shape, in the terms of He et al.: 'A' pads with
+            zeros, 'B' is a 1x1 convolution and batch norm (``downsample``). Defaults to 'A'.
         out_indices (Sequence[int]): The stages whose feature maps are returned, out of 0, 1, 2.
             Defaults to ``(2, )``.
         frozen_stages (int): -1 freezes nothing, 0 the stem, i the stem and the first i stages
@@ -83,7 +93,8 @@ class CifarResNet(ResNet_CIFAR):
             and norm layers of one, as BSS does.
 
     Raises:
-        ValueError: If ``depth``, ``out_indices`` or ``frozen_stages`` has another value.
+        ValueError: If ``depth``, ``shortcut``, ``out_indices`` or ``frozen_stages`` has another
+            value, or if option A would have to drop channels.
 
     Example:
         >>> import torch
@@ -99,6 +110,9 @@ class CifarResNet(ResNet_CIFAR):
         self,
         depth: int,
         in_channels: int = 3,
+        stem_channels: int = 16,
+        base_channels: int = 16,
+        shortcut: str = 'A',
         out_indices: Sequence[int] = (2,),
         frozen_stages: int = -1,
         norm_cfg: dict | None = None,
@@ -109,6 +123,17 @@ class CifarResNet(ResNet_CIFAR):
         if depth not in self.arch_settings:
             raise ValueError(
                 f'CifarResNet: `depth` must be one of {list(self.arch_settings)}, got {depth!r}'
+            )
+        if shortcut not in ('A', 'B'):
+            raise ValueError(
+                "CifarResNet: `shortcut` must be 'A' (zero-padded) or 'B' (a 1x1 convolution), "
+                f'got {shortcut!r}'
+            )
+        if shortcut == 'A' and stem_channels > base_channels:
+            raise ValueError(
+                f'CifarResNet: no zero-padded shortcut leads from {stem_channels} channels to '
+                f'{base_channels}: set `stem_channels` to at most `base_channels`, or '
+                "`shortcut='B'`"
             )
         if (
             not isinstance(out_indices, (list, tuple))
@@ -124,11 +149,13 @@ class CifarResNet(ResNet_CIFAR):
                 'CifarResNet: `frozen_stages` must be -1 (nothing), 0 (the stem), '
                 f'1, 2 or 3, got {frozen_stages!r}'
             )
+        # The parent makes its layers while it is initialised. Of plain types this is allowed.
+        self.shortcut = shortcut
         super().__init__(
             depth=depth,
             in_channels=in_channels,
-            stem_channels=16,
-            base_channels=16,
+            stem_channels=stem_channels,
+            base_channels=base_channels,
             num_stages=3,
             strides=(1, 2, 2),
             dilations=(1, 1, 1),
@@ -148,7 +175,7 @@ class CifarResNet(ResNet_CIFAR):
 
     def make_res_layer(self, **kwargs) -> nn.Sequential:
         layer = super().make_res_layer(**kwargs)
-        if layer[0].downsample is not None:
+        if self.shortcut == 'A' and layer[0].downsample is not None:
             # The parent's shortcut is option B, a 1x1 convolution.
             layer[0].downsample = ZeroPadShortcut(
                 kwargs['out_channels'] - kwargs['in_channels'], kwargs['stride']
@@ -163,7 +190,8 @@ class CifarResNet(ResNet_CIFAR):
 
         Returns:
             tuple[Tensor]: For every stage i of ``out_indices``, in ascending order, the map after
-            its last ReLU, (N, 16 * 2**i, ceil(H / 2**i), ceil(W / 2**i)), not negative.
+            its last ReLU, (N, ``base_channels`` * 2**i, ceil(H / 2**i), ceil(W / 2**i)), not
+            negative.
         """
         return super().forward(x)
 
