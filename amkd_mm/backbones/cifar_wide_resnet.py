@@ -55,8 +55,8 @@ class CifarWideResNet(StagedBackbone):
     Args:
         depth (int): 6n + 4, such as 16, 28 or 40.
         widen_factor (int): At least 1. Defaults to 1.
-        out_indices (Sequence[int]): The stages whose feature maps are returned, out of 0, 1, 2.
-            Defaults to ``(2, )``.
+        out_indices (Sequence[int]): The stages whose feature maps are returned, out of 0, 1, 2:
+            of the last after ``bn1`` and ``relu``. Defaults to ``(2, )``.
         frozen_stages (int): See :class:`StagedBackbone`. Defaults to -1.
         norm_eval (bool): See :class:`StagedBackbone`. Defaults to False.
         init_cfg (dict | list[dict], optional): Defaults to Kaiming normal (fan out) convolutions
@@ -106,22 +106,5 @@ class CifarWideResNet(StagedBackbone):
             frozen_stages=frozen_stages,
             norm_eval=norm_eval,
             init_cfg=init_cfg,
+            tail=dict(bn1=nn.BatchNorm2d(before), relu=nn.ReLU()),
         )
-        self.bn1 = nn.BatchNorm2d(before)
-        self.relu = nn.ReLU()
-
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Compute the feature maps.
-
-        Args:
-            x (Tensor): Normalised images, (N, 3, H, W), float.
-
-        Returns:
-            tuple[Tensor]: For every stage i of ``out_indices``, in ascending order,
-            (N, 16 * k * 2**i, ceil(H / 2**i), ceil(W / 2**i)): of the last stage after ``bn1`` and
-            ``relu``, not negative, and of the others what their last block gives.
-        """
-        outs = super().forward(x)
-        if 2 in self.out_indices:
-            outs = (*outs[:-1], self.relu(self.bn1(outs[-1])))
-        return outs

@@ -54,6 +54,8 @@ class StagedBackbone(BaseBackbone):
     Args:
         stem (Mapping[str, nn.Module]): By name, in the order in which they run.
         stages (Mapping[str, nn.Module]): The same, after the stem.
+        tail (Mapping[str, nn.Module], optional): The same, of what the last stage gives, before it
+            is returned. Defaults to none.
         out_indices (Sequence[int]): The stages whose outputs are returned, counted from 0.
         frozen_stages (int): -1 freezes nothing, 0 the stem, i the stem and the first i stages
             (no gradients, batch norm in eval mode).
@@ -72,8 +74,10 @@ class StagedBackbone(BaseBackbone):
         frozen_stages: int,
         norm_eval: bool,
         init_cfg: dict | list[dict] | None,
+        tail: Mapping[str, nn.Module] | None = None,
     ):
         super().__init__(init_cfg)
+        tail = tail or {}
         name, last = type(self).__name__, len(stages) - 1
         if (
             not isinstance(out_indices, (list, tuple))
@@ -89,9 +93,11 @@ class StagedBackbone(BaseBackbone):
                 f'{name}: `frozen_stages` must be -1 (nothing), 0 (the stem) or a number of stages '
                 f'up to {len(stages)}, got {frozen_stages!r}'
             )
-        for key, module in {**stem, **stages}.items():
+        # The tail first: after the convolution of the stem, a batch norm in it would be for MMCV
+        # (`fuse_conv_bn`) that of this convolution.
+        for key, module in {**tail, **stem, **stages}.items():
             self.add_module(key, module)
-        self.stem, self.stages = tuple(stem), tuple(stages)
+        self.stem, self.stages, self.tail = tuple(stem), tuple(stages), tuple(tail)
         """Names of the modules."""
         self.out_indices = tuple(out_indices)
         self.frozen_stages = frozen_stages
@@ -115,6 +121,9 @@ class StagedBackbone(BaseBackbone):
             x = getattr(self, name)(x)
             if index in self.out_indices:
                 outs.append(x)
+        if len(self.stages) - 1 in self.out_indices:
+            for name in self.tail:
+                outs[-1] = getattr(self, name)(outs[-1])
         return tuple(outs)
 
     def train(self, mode: bool = True) -> StagedBackbone:

@@ -75,7 +75,8 @@ ARGUMENTS = {
     'vis_cam.py': 'absent.png {} absent.pth',
     'vis_scheduler.py': '{} --not-show --save-path out.png',
 }
-WITHOUT_CONFIG = {'quickstart.py', 'analyze_logs.py', 'bss2mmpretrain.py'}
+CONVERTERS = {'bss2mmpretrain.py', 'mdistiller2mmpretrain.py'}
+WITHOUT_CONFIG = {'quickstart.py', 'analyze_logs.py', *CONVERTERS}
 
 
 def test_all_tools_are_tried():
