@@ -1,0 +1,3 @@
+_base_ = ['../_base_/pairs/resnet110_resnet32_cifar100.py', '../_base_/distillers/amkd.py']
+
+model = _base_.pair

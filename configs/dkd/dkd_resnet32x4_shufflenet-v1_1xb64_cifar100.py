@@ -1,0 +1,3 @@
+_base_ = ['../_base_/pairs/resnet32x4_shufflenet_v1_cifar100.py', '../_base_/distillers/dkd.py']
+
+model = dict(_base_.pair, distiller=dict(distill_losses=dict(loss_dkd=dict(beta=8))))

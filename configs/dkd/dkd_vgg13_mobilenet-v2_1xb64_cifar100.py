@@ -1,0 +1,3 @@
+_base_ = ['../_base_/pairs/vgg13_mobilenet_v2_cifar100.py', '../_base_/distillers/dkd.py']
+
+model = dict(_base_.pair, distiller=dict(distill_losses=dict(loss_dkd=dict(beta=6))))

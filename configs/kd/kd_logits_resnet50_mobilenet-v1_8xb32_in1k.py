@@ -1,0 +1,3 @@
+_base_ = ['../_base_/pairs/resnet50_mobilenet_v1_in1k.py', '../_base_/distillers/kd.py']
+
+model = _base_.pair

@@ -1,0 +1,3 @@
+_base_ = ['../_base_/pairs/resnet50_mobilenet_v2_cifar100.py', '../_base_/distillers/kd.py']
+
+model = _base_.pair

@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/pairs/resnet50_vgg8_cifar100.py',
+    '../_base_/distillers/logit_standardization.py',
+]
+
+model = _base_.pair

@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/pairs/vgg13_mobilenet_v2_cifar100.py',
+    '../_base_/distillers/logit_standardization.py',
+]
+
+model = _base_.pair

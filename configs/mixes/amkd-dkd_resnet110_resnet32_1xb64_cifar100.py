@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/pairs/resnet110_resnet32_cifar100.py',
+    '../_base_/distillers/amkd_dkd_cifar100.py',
+]
+
+model = _base_.pair

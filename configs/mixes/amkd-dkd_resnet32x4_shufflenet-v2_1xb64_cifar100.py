@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/pairs/resnet32x4_shufflenet_v2_cifar100.py',
+    '../_base_/distillers/amkd_dkd_cifar100.py',
+]
+
+model = dict(_base_.pair, distiller=dict(distill_losses=dict(loss_kl=dict(beta=8))))

@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/pairs/wrn_40_2_shufflenet_v1_cifar100.py',
+    '../_base_/distillers/amkd_dkd_cifar100.py',
+]
+
+model = dict(_base_.pair, distiller=dict(distill_losses=dict(loss_kl=dict(beta=8))))

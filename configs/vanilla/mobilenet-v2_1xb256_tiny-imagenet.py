@@ -1,0 +1,3 @@
+_base_ = ['../_base_/pairs/resnet18_mobilenet_v2_tiny_imagenet.py', '../_base_/single_network.py']
+
+model = _base_.pair.architecture

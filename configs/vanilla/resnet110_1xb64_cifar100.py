@@ -1,0 +1,3 @@
+_base_ = ['../_base_/pairs/resnet110_resnet20_cifar100.py', '../_base_/single_network.py']
+
+model = _base_.pair.teacher

@@ -1,0 +1,3 @@
+_base_ = ['../_base_/pairs/wrn_40_2_wrn_16_2_cifar100.py', '../_base_/single_network.py']
+
+model = _base_.pair.architecture
