@@ -62,7 +62,6 @@ TABLE_METHODS = dict(
     amkd='amkd',
     mixes='amkd-dkd',
 )
-# A step of these looks at logits and pooled features only, so that few pixels do.
 OF_TABLE = {
     FOLDER / folder / f'{prefix}_{pair}_1xb64_cifar100.py'
     for folder, prefix in TABLE_METHODS.items()
@@ -285,8 +284,11 @@ def settle(network):
 
 def image_size(path):
     """Pixels of an edge: as the data has, but for ImageNet's networks, which take any size."""
-    if 'digits' in path.stem or path in OF_TABLE:
+    if 'digits' in path.stem:
         return 8
+    if path.parent.name in TABLE_METHODS:
+        # They look at logits and pooled features only.
+        return 32 if 'in1k' in path.stem else 8
     if 'in1k' in path.stem:
         # BYOT's classifiers are made for one size.
         return 224 if 'byot' in path.stem else 64
@@ -310,7 +312,7 @@ def check_steps(path, method, tmp_path, teachers):
     loader.sampler = dict(type='DefaultSampler', shuffle=False)
     size, pipeline = image_size(path), loader.dataset.pipeline
     reduce_images(pipeline, size)
-    # There are many of the table, and their parts take two steps in other configs.
+    # They are many, and their distillers take two steps elsewhere.
     steps = 1 if path in OF_TABLE else STEPS
     loader.dataset = dict(type='RandomImages', number=BATCH * steps, size=size, pipeline=pipeline)
     if 'teacher' in cfg.model:
