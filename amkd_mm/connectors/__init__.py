@@ -3,6 +3,7 @@
 from .crd_connector import CRDConnector
 from .feature_align_connector import FeatureAlignConnector
 from .feature_fusion_connector import FeatureFusionConnector
+from .hard_label_connector import HardLabelConnector
 from .logit_standardization_connector import LogitStandardizationConnector
 from .review_kd_connector import ReviewKDConnector
 
@@ -10,6 +11,7 @@ __all__ = [
     'CRDConnector',
     'FeatureAlignConnector',
     'FeatureFusionConnector',
+    'HardLabelConnector',
     'LogitStandardizationConnector',
     'ReviewKDConnector',
 ]
