@@ -79,7 +79,23 @@ def embeddings_of_maps(index):
 
 
 # Of this project, on records of its own.
-OWN = dict(StageContrastiveLoss=(dict(), lambda i: stages(i)))
+OWN = dict(
+    StageContrastiveLoss=(dict(), lambda i: stages(i)),
+    ReviewKDLoss=(dict(), lambda i: stages(i)),
+    SPLoss=(dict(), maps),
+    NSTLoss=(dict(), maps),
+    VIDLoss=(dict(student_channels=WIDTH, teacher_channels=WIDTH), maps),
+    PKTLoss=(dict(), lambda i: embeddings_of(i)),
+    CTKDLoss=(dict(), logits),
+    MLKDLoss=(dict(), logits),
+)
+
+
+def embeddings_of(index):
+    return dict(
+        s_feature=dict(recorder='embedding', from_student=True, record_idx=index),
+        t_feature=dict(recorder='embedding', from_student=False, record_idx=index),
+    )
 
 
 def stages(index):

@@ -59,6 +59,9 @@ def name_failing_connectors():
         if connector:
             try:
                 record = self.connectors[connector](record)
+            except ValueError as error:
+                # It says what it wants; of the connectors of a kind this is one.
+                raise ValueError(f'distiller.connectors.{connector}: {error}') from error
             except (RuntimeError, TypeError, AttributeError) as error:
                 if 'out of memory' in str(error):
                     raise
@@ -89,6 +92,8 @@ def name_failing_losses():
             inputs = {key: self.get_record(**record) for key, record in mapping.items()}
             try:
                 losses[name] = self.distill_losses[name](**inputs)
+            except ValueError as error:
+                raise ValueError(f'distiller.distill_losses.{name}: {error}') from error
             except RuntimeError as error:
                 is_shape = 'size' in str(error) or 'shape' in str(error)
                 if not is_shape or 'out of memory' in str(error):
@@ -96,8 +101,9 @@ def name_failing_losses():
                 given = ', '.join(f'{key} {shapes(value)}' for key, value in inputs.items())
                 raise ValueError(
                     f'distiller.distill_losses.{name} fails on {given}: {error}. Where the widths '
-                    'of student and teacher differ, give one of them a connector, see '
-                    'configs/_base_/distillers/amkd_teacher_embedding.py'
+                    'of student and teacher differ, give one of them a connector: for embeddings '
+                    'see configs/_base_/distillers/amkd_teacher_embedding.py, for maps and tokens '
+                    "dict(type='FeatureAlignConnector', ...)"
                 ) from error
         return losses
 

@@ -59,3 +59,18 @@ def check_kind(key: str, value: Any, kinds: type | tuple[type, ...], example: st
     """Raise ``TypeError`` unless ``value`` is of one of the ``kinds``, such as the ``example``."""
     if not isinstance(value, kinds):
         raise TypeError(f'{key} must be such as {example}, not {value!r}')
+
+
+def check_size(key: str, value: Any) -> tuple[int, int]:
+    """Height and width of one int >= 1 for both or a pair of such.
+
+    Raises:
+        TypeError: If ``value`` is neither.
+        ValueError: If it has another length, or a number is too small.
+    """
+    pair = tuple(value) if isinstance(value, (list, tuple)) else (value, value)
+    if len(pair) != 2:
+        raise ValueError(f'{key} must be an edge or (height, width), not {value!r}')
+    for number in pair:
+        check_int(key, number, minimum=1)
+    return pair

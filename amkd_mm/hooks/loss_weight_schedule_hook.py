@@ -1,4 +1,4 @@
-"""LossWeightScheduleHook: distillation loss weights that change over the training."""
+"""LossWeightScheduleHook: weights of distillation losses that change over the training."""
 
 import math
 import warnings
@@ -19,9 +19,10 @@ POLICIES = ('constant', 'linear', 'cosine', 'step')
 class LossWeightScheduleHook(Hook):
     """Sets ``loss_weight`` of one distillation loss, for every epoch or every iteration (ours).
 
-    Works with every MMRazor loss that has a ``loss_weight``. The weight is a function of the
-    epoch or the iteration alone, so a resumed run continues where it stopped. It is logged as
-    ``weight/<loss>``.
+    Works with every MMRazor loss that has a ``loss_weight``, and with other numbers that a loss
+    has as attributes. The weight is a function of the epoch or the iteration alone, so a resumed
+    run continues where it stopped. It is logged as ``weight/<loss>``, another number as
+    ``<attribute>/<loss>``.
 
     Args:
         loss (str): Key of the loss in ``model.distiller.distill_losses``.
@@ -41,11 +42,13 @@ class LossWeightScheduleHook(Hook):
         by_epoch (bool): Whether the weight changes from epoch to epoch, and ints count epochs; or
             from iteration to iteration. A training by iterations, in which shares mean the same,
             changes it from iteration to iteration. Defaults to True.
+        attribute (str): The number of the loss that is set, such as ``'reversal'`` of ``CTKDLoss``
+            or ``'tau'`` of ``KLDivergence``. Defaults to ``'loss_weight'``.
 
     Raises:
         ValueError: If a policy is unknown or lacks an argument, if the model has no such loss or
-            the loss has no ``loss_weight``, if another hook has a schedule for it, or if ints
-            count epochs of a training by iterations.
+            the loss has no such number, if another hook has a schedule for it, or if ints count
+            epochs of a training by iterations.
 
     Examples:
         The weights of BSS (Heo et al., AAAI 2019), 4 to 1 on clean samples and 2 to 0 at three
@@ -70,8 +73,10 @@ class LossWeightScheduleHook(Hook):
         milestones: Sequence[IntOrFraction] | None = None,
         gamma: float = 0.1,
         by_epoch: bool = True,
+        attribute: str = 'loss_weight',
     ) -> None:
         check_kind('LossWeightScheduleHook: loss', loss, str, "'loss_kl'")
+        check_kind('LossWeightScheduleHook: attribute', attribute, str, "'loss_weight'")
         check_bool('LossWeightScheduleHook: by_epoch', by_epoch)
         for name, value in dict(start=start, stop=stop, gamma=gamma).items():
             if value is not None or name != 'stop':
@@ -93,6 +98,7 @@ class LossWeightScheduleHook(Hook):
         self.milestones = [check_int_or_fraction('milestones', m) for m in milestones or ()]
         self.gamma = gamma
         self.by_epoch = by_epoch
+        self.attribute = attribute
 
     def weight(self, now: int, total: int) -> float:
         """Weight during an epoch or iteration, counted from 0, of so many."""
@@ -113,11 +119,15 @@ class LossWeightScheduleHook(Hook):
         """Find the loss."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         losses = getattr(getattr(model, 'distiller', None), 'distill_losses', {})
-        names = [name for name, module in losses.items() if hasattr(module, 'loss_weight')]
+        names = [
+            name
+            for name, module in losses.items()
+            if isinstance(getattr(module, self.attribute, None), (int, float))
+        ]
         if self.loss not in names:
             raise ValueError(
                 f'LossWeightScheduleHook: loss={self.loss!r} is not in '
-                '`model.distiller.distill_losses`, or has no `loss_weight`; '
+                f'`model.distiller.distill_losses`, or has no `{self.attribute}`; '
                 f'losses that can be scheduled: {names}'
             )
         self._module = losses[self.loss]
@@ -130,18 +140,22 @@ class LossWeightScheduleHook(Hook):
             **{f'milestones[{index}]': moment for index, moment in enumerate(self.milestones)},
         )
         self._check_effect(runner)
-        self._module.has_weight_schedule = True
+        if self.attribute == 'loss_weight':
+            self._module.has_weight_schedule = True
 
     def _check_effect(self, runner) -> None:
         """Refuse a second schedule of the same loss, and warn of a weight that stays 0."""
         hooks = [hook for hook in runner.hooks if isinstance(hook, LossWeightScheduleHook)]
-        if sum(hook.loss == self.loss for hook in hooks) > 1:
+        same = [(hook.loss, hook.attribute) for hook in hooks].count((self.loss, self.attribute))
+        if same > 1:
             raise ValueError(
-                f'LossWeightScheduleHook: there are several for loss={self.loss!r}, of which only '
-                'the last would have an effect: leave one in `default_hooks` and `custom_hooks`'
+                f'LossWeightScheduleHook: there are several for loss={self.loss!r} and its '
+                f'`{self.attribute}`, of which only the last would have an effect: leave one in '
+                '`default_hooks` and `custom_hooks`'
             )
         _, total = progress_and_total(runner, self.by_epoch)
-        if total and not any(self.weight(now, total) for now in range(total)):
+        is_zero = total and not any(self.weight(now, total) for now in range(total))
+        if is_zero and self.attribute == 'loss_weight':
             warnings.warn(
                 f'LossWeightScheduleHook: the weight of {self.loss!r} is 0 throughout, so that the '
                 'loss has no effect: give other weights, or remove the loss',
@@ -150,5 +164,7 @@ class LossWeightScheduleHook(Hook):
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Set the weight and log it."""
-        self._module.loss_weight = self.weight(*progress_and_total(runner, self.by_epoch))
-        runner.message_hub.update_scalar(f'train/weight/{self.loss}', self._module.loss_weight)
+        value = self.weight(*progress_and_total(runner, self.by_epoch))
+        setattr(self._module, self.attribute, value)
+        name = 'weight' if self.attribute == 'loss_weight' else self.attribute
+        runner.message_hub.update_scalar(f'train/{name}/{self.loss}', value)

@@ -135,10 +135,13 @@ class SampleHook(Hook):
         samples = self.samples
         found = dict(samples=0, share=0.0)
         if samples is not None:
+            statistics = samples.statistics
             # Of all at once, because each has to wait for the GPU.
-            values = [value.float() for value in samples.statistics.values()]
+            values = [value.float() for value in statistics.values()]
             values = torch.stack(values).tolist() if values else []
-            found.update(zip(samples.statistics, values, strict=True))
+            for name, value in zip(statistics, values, strict=True):
+                # A number of images is logged as such, 16 and not 16.0000.
+                found[name] = value if statistics[name].is_floating_point() else int(value)
             number = len(samples.rows)
             found.update(samples=number, share=number / batch_size, seconds=self.request.seconds)
         found = {

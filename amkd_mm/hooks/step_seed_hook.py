@@ -29,8 +29,9 @@ class StepSeedHook(Hook):
 
     The seeds are made of ``randomness.seed``, or of what the checkpoint of the resumed training
     says, and of the number of epoch or iteration; those of the data also of the rank of the
-    process. In a training by iterations the augmentation of workers is left to MMEngine, which
-    replays it.
+    process. In a training by iterations OpenMMLab's MMEngine makes the batches again that a resumed
+    training has had, so that the augmentation of workers is left to it; OneDL's passes over them,
+    so that workers seed each batch by the indices of its images.
     """
 
     # Before hooks that may draw random numbers.
@@ -58,6 +59,9 @@ class StepSeedHook(Hook):
                 )
             if loader.num_workers == 0:
                 loop.dataloader_iterator = SeededFetches(loop.dataloader_iterator, runner.seed)
+            elif hasattr(loop.dataloader_iterator, 'skip_iter'):
+                # OneDL's, whose workers have not begun yet.
+                loader.worker_init_fn = SeedsOfBatches(loader.worker_init_fn, runner.seed)
             return
         # MMEngine builds the sampler before it reads the seed in the checkpoint.
         if getattr(loader.sampler, 'seed', None) == getattr(self, '_first_seed', None):
@@ -101,7 +105,7 @@ class WorkerSeeds:
             self.upstream(worker_id)
         followed = None
 
-        def follow() -> None:
+        def follow(fetcher, indices) -> None:
             nonlocal followed
             seed = int(self.seed)
             if seed != followed:
@@ -110,6 +114,34 @@ class WorkerSeeds:
 
         for fetcher in (fetch._MapDatasetFetcher, fetch._IterableDatasetFetcher):
             fetcher.fetch = preceded_by(follow, fetcher.fetch)
+
+
+class SeedsOfBatches:
+    """A ``worker_init_fn`` by which workers seed each batch by the indices of its images.
+
+    A worker knows no other number of a batch. If the order of the images changes from epoch to
+    epoch, so does what is drawn for them.
+
+    Args:
+        upstream (callable, optional): The ``worker_init_fn`` to call first.
+        seed (int): Of the training.
+    """
+
+    def __init__(self, upstream, seed: int) -> None:
+        self.upstream = upstream
+        self.where = (WORKER, seed, get_rank())
+
+    def __call__(self, worker_id: int) -> None:
+        """Prepare this worker process."""
+        if self.upstream is not None:
+            self.upstream(worker_id)
+        # Other data sets have no indices.
+        fetcher = fetch._MapDatasetFetcher
+        fetcher.fetch = preceded_by(self.follow, fetcher.fetch)
+
+    def follow(self, fetcher, indices) -> None:
+        """Seed by them, one index or a list."""
+        seed_everything(*self.where, *np.atleast_1d(indices))
 
 
 class SeededFetches:
@@ -132,13 +164,18 @@ class SeededFetches:
         self.count += 1
         return next(self.batches)
 
+    def skip_iter(self, number: int) -> None:
+        """Pass over batches, as OneDL's MMEngine does to resume."""
+        self.count += number
+        self.batches.skip_iter(number)
+
 
 def preceded_by(first, function):
-    """A function that calls ``first`` before another one."""
+    """A function that calls ``first``, with the same arguments, before another one."""
 
     @wraps(function)
     def call(*args, **kwargs):
-        first()
+        first(*args, **kwargs)
         return function(*args, **kwargs)
 
     return call

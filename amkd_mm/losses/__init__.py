@@ -1,6 +1,10 @@
 """Distillation losses."""
 
 from .ccd_loss import CCDLoss
+from .ctkd_loss import CTKDLoss
+from .mlkd_loss import MLKDLoss
+from .nst_loss import NSTLoss
+from .pkt_loss import PKTLoss
 from .repaired import (
     AngleWiseRKD,
     CRDLoss,
@@ -10,22 +14,32 @@ from .repaired import (
     KLDivergence,
     L2Loss,
 )
+from .review_kd_loss import ReviewKDLoss
+from .sp_loss import SPLoss
 from .stage_contrastive_loss import StageContrastiveLoss
 from .tald_loss import TALDLoss
 from .triplet_distill_loss import TripletDistillLoss
 from .triplet_kd_loss import TripletKDLoss
+from .vid_loss import VIDLoss
 
 __all__ = [
     'AngleWiseRKD',
     'CCDLoss',
     'CRDLoss',
+    'CTKDLoss',
     'DKDLoss',
     'DistanceWiseRKD',
     'InformationEntropyLoss',
     'KLDivergence',
     'L2Loss',
+    'MLKDLoss',
+    'NSTLoss',
+    'PKTLoss',
+    'ReviewKDLoss',
+    'SPLoss',
     'StageContrastiveLoss',
     'TALDLoss',
     'TripletDistillLoss',
     'TripletKDLoss',
+    'VIDLoss',
 ]

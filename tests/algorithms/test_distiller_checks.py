@@ -314,6 +314,46 @@ def test_a_loss_of_other_widths_is_named():
         model.loss(images, samples)
 
 
+def aligned(student, **settings):
+    """A map of the student and the teacher's, by connectors, in a squared distance."""
+    config = deepcopy(DISTILLER)
+    for side in ('student', 'teacher'):
+        config[f'{side}_recorders'] = dict(map=dict(type='ModuleOutputs', source='backbone.layer2'))
+    config['connectors'] = dict(
+        student=dict(type='FeatureAlignConnector', **student),
+        teacher=dict(type='FeatureAlignConnector'),
+    )
+    config['distill_losses'] = dict(loss_l2=dict(type='L2Loss', **settings))
+    config['loss_forward_mappings'] = dict(
+        loss_l2=dict(
+            s_feature=dict(recorder='map', from_student=True, connector='student'),
+            t_feature=dict(recorder='map', from_student=False, connector='teacher'),
+        )
+    )
+    model = build(config)
+    images, samples = torch.randn(2, 3, 8, 8), [DataSample().set_gt_label(0)] * 2
+    return model.loss(images, samples)['distill.loss_l2']
+
+
+@pytest.mark.parametrize(
+    ('student', 'loss', 'message'),
+    [
+        (dict(in_channels=16), {}, 'connectors.student: .*in_channels must be 32, .* not 16'),
+        (dict(size=2), {}, r'distill_losses.loss_l2 fails on .*\(2, 32, 2, 2\).*FeatureAlign'),
+        # Which PyTorch would repeat for each place of the other.
+        (
+            dict(size=1),
+            dict(normalize=False),
+            r'distill_losses.loss_l2: L2Loss: s_feature is \(2, 32, 1, 1\) .*FeatureAlign',
+        ),
+    ],
+)
+def test_maps_that_do_not_fit_are_named_with_their_key(student, loss, message):
+    assert aligned(dict(size=4), **loss) >= 0
+    with pytest.raises(ValueError, match=f'distiller.{message}'):
+        aligned(student, **loss)
+
+
 def test_memory_that_runs_out_is_not_taken_for_other_widths(monkeypatch):
     config = deepcopy(DISTILLER)
     model = build(config)

@@ -18,6 +18,9 @@ VISUALIZATION = dict(type='BoundaryVisualizationHook')
 LOCAL = dict(type='LocalDistributionHook')
 TRIPLET = dict(type='TripletDistillLoss')
 FUSION = dict(type='FeatureFusionConnector', in_channels=[4, 8])
+ALIGN = dict(type='FeatureAlignConnector', in_channels=4, out_channels=8)
+REVIEW = dict(type='ReviewKDConnector', in_channels=[4, 8], out_channels=[4, 8])
+VID = dict(type='VIDLoss', student_channels=4, teacher_channels=8)
 
 # A valid config, a wrong value, and the error.
 CASES = [
@@ -44,6 +47,7 @@ CASES = [
     (HOOKS, SCHEDULE, dict(stop=-1.0), 'stop must be >= 0'),
     (HOOKS, SCHEDULE, dict(gamma=None), 'gamma must be a number'),
     (HOOKS, SCHEDULE, dict(loss=3), 'loss must be such as'),
+    (HOOKS, SCHEDULE, dict(attribute=None), 'attribute must be such as'),
     (HOOKS, SCHEDULE, dict(begin=5, end=3), 'begin=5 is after end=3'),
     (HOOKS, VISUALIZATION, dict(enable='False'), 'enable must be True'),
     (HOOKS, VISUALIZATION, dict(interval=2.5), 'interval must be an int'),
@@ -65,6 +69,42 @@ CASES = [
     (MODELS, dict(type='StageContrastiveLoss'), dict(tau=NAN), 'tau must be finite'),
     (MODELS, dict(type='StageContrastiveLoss'), dict(loss_weight=-0.5), 'loss_weight must be >= 0'),
     (MODELS, dict(type='TALDLoss'), dict(loss_weight='1'), 'loss_weight must be a number'),
+    (MODELS, dict(type='SPLoss'), dict(loss_weight=-1), 'loss_weight must be >= 0'),
+    (MODELS, dict(type='PKTLoss'), dict(loss_weight='1'), 'loss_weight must be a number'),
+    (MODELS, dict(type='PKTLoss'), dict(eps=0), 'eps must be > 0'),
+    (MODELS, dict(type='NSTLoss'), dict(loss_weight=NAN), 'loss_weight must be finite'),
+    (MODELS, VID, dict(student_channels=0), 'student_channels must be >= 1'),
+    (MODELS, VID, dict(teacher_channels='8'), 'teacher_channels must be an int >= 1'),
+    (MODELS, VID, dict(eps=-1), 'eps must be > 0'),
+    (MODELS, VID, dict(init_variance=1e-5), 'init_variance must be > 1e-05'),
+    (MODELS, VID, dict(loss_weight=-1), 'loss_weight must be >= 0'),
+    (MODELS, dict(type='ReviewKDLoss'), dict(loss_weight=-1), 'loss_weight must be >= 0'),
+    (MODELS, dict(type='CTKDLoss'), dict(tau_init=0), 'tau_init must be > 0'),
+    (MODELS, dict(type='CTKDLoss'), dict(tau_range=-1), 'tau_range must be >= 0'),
+    (MODELS, dict(type='CTKDLoss'), dict(reversal=-1), 'reversal must be >= 0'),
+    (MODELS, dict(type='CTKDLoss'), dict(loss_weight=None), 'loss_weight must be a number'),
+    (MODELS, dict(type='MLKDLoss'), dict(taus=4), 'taus must be such as'),
+    (MODELS, dict(type='MLKDLoss'), dict(taus=[]), 'taus must have a temperature'),
+    (MODELS, dict(type='MLKDLoss'), dict(taus=[4, 0]), 'taus must be > 0'),
+    (MODELS, dict(type='MLKDLoss'), dict(instance_weight=-1), 'instance_weight must be >= 0'),
+    (MODELS, dict(type='MLKDLoss'), dict(batch_weight=NAN), 'batch_weight must be finite'),
+    (MODELS, dict(type='MLKDLoss'), dict(class_weight='1'), 'class_weight must be a number'),
+    (MODELS, dict(type='MLKDLoss'), dict(loss_weight=-1), 'loss_weight must be >= 0'),
+    (MODELS, ALIGN, dict(in_channels=None), 'in_channels must be an int >= 1'),
+    (MODELS, ALIGN, dict(in_channels=0, out_channels=None), 'in_channels must be >= 1'),
+    (MODELS, ALIGN, dict(out_channels=0), 'out_channels must be >= 1'),
+    (MODELS, ALIGN, dict(size=0), 'size must be >= 1'),
+    (MODELS, ALIGN, dict(size=[7, 7, 7]), r'size must be an edge or \(height, width\)'),
+    (MODELS, ALIGN, dict(extra_tokens=-1), 'extra_tokens must be >= 0'),
+    (MODELS, ALIGN, dict(grid='7x7'), 'grid must be an int >= 1'),
+    (MODELS, ALIGN, dict(output='sequence'), r"output must be one of \('map', 'tokens'\)"),
+    (MODELS, REVIEW, dict(in_channels=4), 'in_channels must be such as'),
+    (MODELS, REVIEW, dict(in_channels=[], out_channels=[]), 'in_channels must have a stage'),
+    (MODELS, REVIEW, dict(out_channels=[4, 0]), 'out_channels must be >= 1'),
+    (MODELS, REVIEW, dict(out_channels=[4]), 'out_channels must have an entry for each of the 2'),
+    (MODELS, REVIEW, dict(mid_channels=0), 'mid_channels must be >= 1'),
+    (MODELS, REVIEW, dict(out_sizes=[8]), 'out_sizes must have an entry for each of the 2'),
+    (MODELS, REVIEW, dict(out_sizes=[8, 0]), 'out_sizes must be >= 1'),
     (MODELS, FUSION, dict(in_channels=4), 'in_channels must be such as'),
     (MODELS, FUSION, dict(in_channels=[4, 8.0]), 'in_channels must be an int >= 1'),
     (MODELS, FUSION, dict(out_channels=0), 'out_channels must be >= 1'),
@@ -74,6 +114,7 @@ CASES = [
     (TASK_UTILS, dict(type='BSSAttack'), dict(num_steps=True), 'num_steps must be an int >= 1'),
     (TASK_UTILS, dict(type='BSSAttack'), dict(eps=None), 'eps must be a number'),
     (TASK_UTILS, dict(type='StagesRecorder', sources=['a']), dict(sources=3), 'sources must be'),
+    (TASK_UTILS, dict(type='StagesRecorder', sources=['a']), dict(inputs='no'), 'inputs must be'),
     (METRICS, dict(type='Agreement'), dict(num_samples=10.0), 'num_samples must be an int >= 1'),
     (METRICS, dict(type='ExpectedCalibrationError'), dict(num_bins='9'), 'num_bins must be an int'),
 ]

@@ -4,6 +4,7 @@ import random
 import warnings
 from copy import deepcopy
 from functools import lru_cache, partial
+from numbers import Integral
 
 import numpy as np
 import pytest
@@ -616,6 +617,8 @@ def test_a_step_without_samples_does_not_log_those_of_the_step_before(tmp_path):
     train(amkd(), options, tmp_path, LabelledImages(images, labels), late=Watch())
     first, second = seen
     assert first['train/boundary/samples'] > 0 and first['train/boundary/share'] > 0
+    # The log shows a number of images without decimals.
+    assert isinstance(first['train/boundary/attacked'], Integral)
     of_samples = {'train/boundary/reached', 'train/boundary/probability_gap', 'train/boundary/l2'}
     of_samples.add('train/distill.loss_boundary')
     assert of_samples <= set(first)

@@ -300,6 +300,24 @@ def test_a_second_schedule_of_one_loss_is_an_error(tmp_path):
         train(tmp_path, hooks, dict(loss_kl=dict(type='KLDivergence')), epochs=1)
 
 
+def test_another_number_of_a_loss(tmp_path):
+    """Beside its weight, and under its own name."""
+    hooks = [
+        dict(loss='loss_kl', policy='linear', start=4.0, stop=1.0),
+        dict(loss='loss_kl', attribute='tau', policy='linear', start=1.0, stop=4.0),
+    ]
+    runner = train(tmp_path / 'a', hooks, dict(loss_kl=dict(type='KLDivergence')), epochs=3)
+    assert history(runner, 'weight/loss_kl') == pytest.approx([4, 3, 2])
+    assert history(runner, 'tau/loss_kl') == pytest.approx([1, 2, 3])
+    loss = runner.model.distiller.distill_losses['loss_kl']
+    assert (loss.loss_weight, loss.tau) == (2, 3)
+    missing = dict(loss='loss_kl', attribute='temperature', policy='constant', start=1.0)
+    with pytest.raises(ValueError, match=r'has no `temperature`; .* can be scheduled: \[\]'):
+        train(tmp_path / 'b', [missing], dict(loss_kl=dict(type='KLDivergence')), epochs=1)
+    with pytest.raises(ValueError, match="for loss='loss_kl' and its `tau`"):
+        train(tmp_path / 'c', [hooks[1]] * 2, dict(loss_kl=dict(type='KLDivergence')), epochs=1)
+
+
 def test_a_weight_that_stays_zero_is_a_warning(tmp_path):
     losses = dict(loss_kl=dict(type='KLDivergence', loss_weight=0.0))
     with pytest.warns(UserWarning, match="the weight of 'loss_kl' is 0 throughout"):

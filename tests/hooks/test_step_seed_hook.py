@@ -126,9 +126,10 @@ def test_a_training_without_a_seed_resumes_with_that_of_the_first(tmp_path):
     assert torch.equal(resumed.layer.weight, plain.layer.weight)
 
 
+@pytest.mark.parametrize('by_epoch', [True, False], ids=['epochs', 'iterations'])
 @pytest.mark.parametrize(('workers', 'persistent'), KINDS)
-def test_no_epoch_repeats_the_augmentation_of_another(tmp_path, workers, persistent):
-    seen = torch.stack(train(tmp_path, workers, persistent, True).seen)
+def test_no_epoch_repeats_the_augmentation_of_another(tmp_path, workers, persistent, by_epoch):
+    seen = torch.stack(train(tmp_path, workers, persistent, by_epoch).seen)
     epochs = seen.reshape(EPOCHS, BATCHES * 8, -1)
     # How each image of the data set was cropped in the epochs: by its sorted brightness.
     sums = [epoch.flatten().sort().values for epoch in epochs]

@@ -5,10 +5,17 @@ import torch
 
 from amkd_mm.losses import (
     CCDLoss,
+    CTKDLoss,
+    MLKDLoss,
+    NSTLoss,
+    PKTLoss,
+    ReviewKDLoss,
+    SPLoss,
     StageContrastiveLoss,
     TALDLoss,
     TripletDistillLoss,
     TripletKDLoss,
+    VIDLoss,
 )
 from synchronisations import counted_synchronisations
 
@@ -33,6 +40,12 @@ CASES = {
         CCDLoss(),
         dict(preds_S=logits(), preds_T=logits(), clean_preds_T=logits()),
     ),
+    'ctkd': (CTKDLoss(), dict(preds_S=logits(), preds_T=logits())),
+    'mlkd': (MLKDLoss(), dict(preds_S=logits(), preds_T=logits())),
+    'nst': (NSTLoss(), dict(s_feature=logits(4, 3, 2, 2), t_feature=logits(4, 5, 4, 4))),
+    'pkt': (PKTLoss(), dict(s_feature=logits(), t_feature=logits(8, 3))),
+    'sp': (SPLoss(), dict(s_feature=logits(), t_feature=logits(8, 3))),
+    'vid': (VIDLoss(3, 5), dict(s_feature=logits(4, 3, 2, 2), t_feature=logits(4, 5, 4, 4))),
     'tald': (TALDLoss(), dict(preds_S=logits(), preds_T=logits(), gt_labels=LABELS)),
     'triplet_kd': (TripletKDLoss(), dict(preds_S=logits(), preds_T=logits(), gt_labels=LABELS)),
     'triplet_kd, one class': (
@@ -70,8 +83,9 @@ def test_no_synchronisation(name):
     assert torch.isfinite(student.grad).all()
 
 
-def test_no_synchronisation_of_stages():
+@pytest.mark.parametrize('loss', [StageContrastiveLoss(), ReviewKDLoss()])
+def test_no_synchronisation_of_stages(loss):
     maps = [logits(4, 3, 2, 2).requires_grad_(), logits(4, 6, 1, 1).requires_grad_()]
     with counted_synchronisations() as found:
-        StageContrastiveLoss()(maps, [m.detach() for m in maps]).backward()
+        loss(maps, [m.detach() for m in maps]).backward()
     assert found.number == 0, found.where

@@ -47,6 +47,35 @@ def test_a_record_is_what_the_module_gave():
     torch.testing.assert_close(normalised, block.bn2(convolved))
 
 
+def test_what_modules_get(model):
+    """Of the last activation of each stage, before it, and of the neck, which gets a tuple."""
+    blocks = [f'{name}.{len(getattr(model.backbone, name[9:])) - 1}' for name in NAMES]
+    names = [*(f'{block}.relu' for block in blocks), 'neck', 'head.fc']
+    recorder = StagesRecorder(names, inputs=True)
+    recorder.initialize(model)
+    images = torch.randn(3, 3, 8, 8)
+    with recorder:
+        model(images, mode='tensor')
+    *entering, last, embedding = recorder.get_record_data()
+    for record, expected in zip(entering, stages_of(model, images), strict=True):
+        assert record.min() < 0
+        torch.testing.assert_close(record.relu(), expected)
+    torch.testing.assert_close(last, expected)
+    torch.testing.assert_close(embedding, expected.mean((2, 3)))
+
+
+def test_what_a_neck_gives_and_the_network_goes_on_with(model):
+    """A tuple of one, of which that one is recorded."""
+    recorder = StagesRecorder(['backbone.layer3', 'neck'])
+    recorder.initialize(model)
+    images = torch.randn(3, 3, 8, 8)
+    expected = model(images, mode='tensor')
+    with recorder:
+        torch.testing.assert_close(model(images, mode='tensor'), expected)
+    last, embedding = recorder.get_record_data()
+    torch.testing.assert_close(embedding, last.mean((2, 3)))
+
+
 def test_a_call_that_failed_leaves_nothing(model):
     recorder = StagesRecorder(NAMES)
     recorder.initialize(model)

@@ -1,0 +1,3 @@
+_base_ = ['../_base_/pairs/resnet56_resnet20_cifar100.py', '../_base_/distillers/ctkd.py']
+
+model = _base_.pair

@@ -1,0 +1,3 @@
+_base_ = ['../_base_/pairs/resnet26_resnet8_digits.py', '../_base_/distillers/sp.py']
+
+model = _base_.pair
