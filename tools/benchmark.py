@@ -23,6 +23,7 @@ import amkd_mm
 
 import torch
 
+from amkd_mm.benchmarking.choosing import choose_configs
 from amkd_mm.benchmarking.comparison import summarise
 from amkd_mm.benchmarking.plots import draw_bars, draw_curves
 from amkd_mm.benchmarking.progress import Progress
@@ -284,7 +285,11 @@ def benchmark(args):
 def parse_args():
     """Options of the command line, with paths made absolute."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('configs', nargs='+', metavar='CONFIG', help='file, or `package::path`')
+    parser.add_argument('configs', nargs='*', metavar='CONFIG', help='file, or `package::path`')
+    pair = 'shipped configs of TEACHER_STUDENT, or of TEACHER_STUDENT_DATA, such as vgg13_vgg8'
+    parser.add_argument('--pair', help=pair)
+    methods = 'of the pair, such as vanilla (the student alone), kd, amkd-dkd (default: all)'
+    parser.add_argument('--methods', nargs='+', default=[], metavar='NAME', help=methods)
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], metavar='N')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/benchmark'))
     jobs = 'runs at a time (default: 1); what they share makes them slower'
@@ -306,7 +311,16 @@ def parse_args():
     args.gpus_per_node = args.gpus_per_node or min(args.nproc, 8)
     if any(option.startswith('randomness.seed=') for option in args.cfg_options):
         parser.error('seeds are given by --seeds, not by --cfg-options')
-    found = (Path(config_argument(parser, config, 'CONFIG')) for config in args.configs)
+    if not args.configs and not args.pair:
+        parser.error('give configs, or --pair')
+    if args.methods and not args.pair:
+        parser.error('--methods needs --pair')
+    found = [Path(config_argument(parser, config, 'CONFIG')) for config in args.configs]
+    if args.pair:
+        try:
+            found += choose_configs(CONFIGS, args.pair, args.methods)
+        except BenchmarkError as error:
+            parser.error(str(error))
     args.configs = list(dict.fromkeys(config.resolve() for config in found))
     args.seeds = list(dict.fromkeys(args.seeds))
     args.jobs = max(1, args.jobs)

@@ -746,9 +746,10 @@ def cli(benchmark, project, monkeypatch):
     monkeypatch.setenv('CALLS', str(project / 'calls'))
     handler = signal.getsignal(signal.SIGTERM)
 
-    def run(*configs, options=(), seeds='01', paths=()):
+    def run(*configs, options=(), seeds='01', paths=None):
         (project / 'calls').write_text('')
-        paths = paths or [next(project.glob(f'configs/*/{config}.py')) for config in configs]
+        if paths is None:
+            paths = [next(project.glob(f'configs/*/{config}.py')) for config in configs]
         argv = [
             'benchmark.py',
             *map(str, paths),
@@ -953,11 +954,32 @@ def test_iterations_logged_as_such(cli, project):
         (['--launcher', 'pytorch'], 'needs --nproc'),
         (['--launcher', 'slurm', '--nproc', '8'], 'needs --partition'),
         (['--cfg-options', 'randomness.seed=1'], 'by --seeds'),
+        (['--methods', 'kd'], '--methods needs --pair'),
     ],
 )
 def test_mistakes_in_options(cli, capsys, options, message):
     assert cli('small', options=options).code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_pair_and_methods_instead_of_files(cli, project, benchmark, monkeypatch, capsys):
+    """Their configs are trained, in the order of the methods, and no others."""
+    monkeypatch.setattr(benchmark, 'CONFIGS', project / 'configs')
+    names = ['vanilla/s_1xb8_digits', 'kd/kd_logits_t_s_1xb8_digits', 'amkd/amkd_t_s_1xb8_digits']
+    for name in names:
+        write_config(project, name)
+    stems = [Path(name).name for name in names]
+    done = cli(seeds='0', options=['--pair', 't_s', '--methods', 'amkd', 'vanilla'], paths=[])
+    assert (done.code, done.names) == (0, [stems[2], stems[0]])
+    # Without methods all of them, beside files.
+    assert cli('small', seeds='0', options=['--pair', 't_s_digits']).names == ['small', stems[1]]
+    assert cli(options=['--pair', 't_s', '--methods', 'ofd'], paths=[]).code == 2
+    assert '--methods ofd: t_s_digits has no such config' in capsys.readouterr().err
+
+
+def test_nothing_to_compare(cli, capsys):
+    assert cli(paths=[]).code == 2
+    assert 'give configs, or --pair' in capsys.readouterr().err
 
 
 def test_a_config_that_is_missing(cli, capsys):
