@@ -180,6 +180,31 @@ def test_configs_are_short():
     assert max(len(path.read_text().splitlines()) for path in CONFIGS) < 15
 
 
+def test_published_kd_is_what_the_page_says():
+    """mdistiller's loss, computed plainly, with the options of the page."""
+    text = (FOLDER / 'kd/README.md').read_text()
+    options = dict(item.split('=') for item in re.findall(r'model\.\S+=[\d.]+', text))
+    assert len(options) == 2
+    (name,) = re.findall(r'train.py (\S+\.py) --cfg-options', text)
+    cfg = Config.fromfile(ROOT / name)
+    cfg.merge_from_dict({key: float(value) for key, value in options.items()})
+    cfg.model.teacher_ckpt = None
+    init_default_scope('mmpretrain')
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    images, labels = torch.randn(4, 3, 8, 8), torch.tensor([1, 2, 3, 4])
+    found = model.loss(images, [DataSample().set_gt_label(label) for label in labels])
+    student, teacher = (
+        getattr(model.distiller, f'{side}_recorders').get_recorder('logits').get_record_data()
+        for side in ('student', 'teacher')
+    )
+    p, q = (teacher / 4).softmax(1), (student / 4).log_softmax(1)
+    divergence = (p * (p.log() - q)).sum(1).mean() * 4**2
+    torch.testing.assert_close(found['distill.loss_kl'], 0.9 * divergence)
+    expected = -student.log_softmax(1)[torch.arange(4), labels].mean()
+    torch.testing.assert_close(found['student.loss'], 0.1 * expected)
+
+
 def bases_of(path):
     """The parts that a config is made of, its bases' bases included."""
     found = set()
