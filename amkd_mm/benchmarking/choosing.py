@@ -61,8 +61,8 @@ def choose_configs(folder: Path, pair: str, methods: Sequence[str] = ()) -> list
             ``amkd-dkd``; ``vanilla`` is the student alone. Defaults to all of the pair.
 
     Returns:
-        list[Path]: A file for each method, in their order; variants with a further word in their
-        names are left out.
+        list[Path]: A file for each method, in their order. What follows the data in a name, as in
+        ``cifar10-folder-reuse1``, counts as other data.
 
     Raises:
         BenchmarkError: If there is no such pair, or for several data sets, or not by a method. The
@@ -76,14 +76,11 @@ def choose_configs(folder: Path, pair: str, methods: Sequence[str] = ()) -> list
     if not found:
         data = {config.pair: plain(config.data) for config in configs if config.teacher}
         found = [name for name in pairs if name.removesuffix(f'_{data[name]}') == wanted]
-    # A variant, such as `cifar10-folder-reuse1`, is data of its own by its name.
-    kd = {config.pair for config in configs if config.method == 'kd'}
-    found = [name for name in found if name in kd] or found
     if not found:
         near = get_close_matches(wanted, pairs, 3, 0.6)
         hint = f', did you mean {" or ".join(near)}?' if near else '.'
         raise BenchmarkError(
-            f'--pair {pair}: no such pair{hint} There are {", ".join(sorted(kd or pairs))}'
+            f'--pair {pair}: no such pair{hint} There are {", ".join(sorted(pairs))}'
         )
     if len(found) > 1:
         raise BenchmarkError(f'--pair {pair}: say on which data: {" or ".join(found)}')

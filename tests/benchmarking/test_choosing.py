@@ -83,7 +83,7 @@ def test_what_there_is_not_lists_what_there_is(pair, methods, words):
 
 
 def test_a_pair_of_two_data_sets(tmp_path):
-    """Without one of KD the data are those of any method."""
+    """Each has its own networks alone, whatever the batch."""
     for name in ('x/x_a_b_1xb2_c', 'x/x_a_b_1xb2_d-e', 'vanilla/b_1xb2_c', 'vanilla/b_8xb2_d-e'):
         path = tmp_path / f'{name}.py'
         path.parent.mkdir(exist_ok=True)
