@@ -9,6 +9,7 @@ from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
 from ..config.argument_checks import check_int, check_kind, check_size
+from ..losses.feature_maps import as_map
 
 
 class AttentionFusion(nn.Module):
@@ -129,7 +130,7 @@ class ReviewKDConnector(BaseConnector):
             tuple[Tensor, ...]: As many, each (N, ``out_channels[i]``, H_i, W_i), or of
             ``out_sizes[i]``.
         """
-        maps = [each[:, :, None, None] if each.dim() == 2 else each for each in feature]
+        maps = [as_map(each) for each in feature]
         found = tuple(each.size(1) if each.dim() == 4 else tuple(each.shape) for each in maps)
         if found != self.in_channels:
             raise ValueError(

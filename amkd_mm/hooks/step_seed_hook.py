@@ -2,6 +2,7 @@
 
 import logging
 import random
+from abc import ABC, abstractmethod
 from functools import wraps
 
 import numpy as np
@@ -85,39 +86,54 @@ class StepSeedHook(Hook):
         seed_everything(DATA, runner.seed, runner.iter + 1, get_rank())
 
 
-class WorkerSeeds:
-    """A ``worker_init_fn`` that lets workers follow a seed, also while they persist.
-
-    A persistent worker hears of a new epoch only by the indices it gets. So the seed is in memory
-    that the workers share, where each looks before it makes a batch.
+class WorkerInit(ABC):
+    """A ``worker_init_fn`` by which a worker seeds what it makes batches with.
 
     Args:
         upstream (callable, optional): The ``worker_init_fn`` to call first.
     """
 
+    fetchers = (fetch._MapDatasetFetcher, fetch._IterableDatasetFetcher)
+
     def __init__(self, upstream) -> None:
         self.upstream = upstream
-        self.seed = torch.zeros((), dtype=torch.int64).share_memory_()
 
     def __call__(self, worker_id: int) -> None:
         """Prepare this worker process."""
         if self.upstream is not None:
             self.upstream(worker_id)
-        followed = None
+        self.worker_id = worker_id
+        for fetcher in self.fetchers:
+            fetcher.fetch = preceded_by(self.before_batch, fetcher.fetch)
 
-        def follow(fetcher, indices) -> None:
-            nonlocal followed
-            seed = int(self.seed)
-            if seed != followed:
-                followed = seed
-                seed_everything(WORKER, seed, worker_id)
-
-        for fetcher in (fetch._MapDatasetFetcher, fetch._IterableDatasetFetcher):
-            fetcher.fetch = preceded_by(follow, fetcher.fetch)
+    @abstractmethod
+    def before_batch(self, fetcher, indices) -> None:
+        """Seed, in the worker, for a batch of images with these indices, one index or a list."""
 
 
-class SeedsOfBatches:
-    """A ``worker_init_fn`` by which workers seed each batch by the indices of its images.
+class WorkerSeeds(WorkerInit):
+    """Lets workers follow a seed, also while they persist.
+
+    A persistent worker hears of a new epoch only by the indices it gets. So the seed is in memory
+    that the workers share, where each looks before it makes a batch.
+    """
+
+    followed = None
+
+    def __init__(self, upstream) -> None:
+        super().__init__(upstream)
+        self.seed = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def before_batch(self, fetcher, indices) -> None:
+        """Seed if there is another seed to follow."""
+        seed = int(self.seed)
+        if seed != self.followed:
+            self.followed = seed
+            seed_everything(WORKER, seed, self.worker_id)
+
+
+class SeedsOfBatches(WorkerInit):
+    """Lets workers seed each batch by the indices of its images.
 
     A worker knows no other number of a batch. If the order of the images changes from epoch to
     epoch, so does what is drawn for them.
@@ -127,20 +143,15 @@ class SeedsOfBatches:
         seed (int): Of the training.
     """
 
+    # Other data sets have no indices.
+    fetchers = (fetch._MapDatasetFetcher,)
+
     def __init__(self, upstream, seed: int) -> None:
-        self.upstream = upstream
+        super().__init__(upstream)
         self.where = (WORKER, seed, get_rank())
 
-    def __call__(self, worker_id: int) -> None:
-        """Prepare this worker process."""
-        if self.upstream is not None:
-            self.upstream(worker_id)
-        # Other data sets have no indices.
-        fetcher = fetch._MapDatasetFetcher
-        fetcher.fetch = preceded_by(self.follow, fetcher.fetch)
-
-    def follow(self, fetcher, indices) -> None:
-        """Seed by them, one index or a list."""
+    def before_batch(self, fetcher, indices) -> None:
+        """Seed by the indices."""
         seed_everything(*self.where, *np.atleast_1d(indices))
 
 

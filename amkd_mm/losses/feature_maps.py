@@ -1,4 +1,4 @@
-"""Features of student and teacher: their form, size and precision, for losses."""
+"""Features of student and teacher: their form, size and precision, for losses and connectors."""
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,11 @@ def check_map(key: str, feature: Tensor, channels: int | None = None) -> None:
     if feature.dim() != 4 or (channels is not None and feature.size(1) != channels):
         wanted = f'(N, {channels or "C"}, H, W)'
         raise ValueError(f'{key} must be of a feature map {wanted}, not {tuple(feature.shape)}')
+
+
+def as_map(feature: Tensor) -> Tensor:
+    """A map, (N, C, H, W), as it is, and an embedding, (N, C), as one of a single place."""
+    return feature[:, :, None, None] if feature.dim() == 2 else feature
 
 
 def pool_to_smaller(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
 from ..config.argument_checks import check_number
-from .feature_maps import in_full
+from .feature_maps import as_map, in_full
 
 
 @MODELS.register_module()
@@ -70,8 +70,3 @@ class ReviewKDLoss(nn.Module):
                 small, target = (F.adaptive_avg_pool2d(each, level) for each in (student, teacher))
                 loss = loss + weight * F.mse_loss(small, target)
         return loss / total
-
-
-def as_map(feature: Tensor) -> Tensor:
-    """A map, (N, C, H, W), as it is, and an embedding, (N, C), as one of a single place."""
-    return feature[:, :, None, None] if feature.dim() == 2 else feature
