@@ -2,7 +2,8 @@
 
 ``python .dev_scripts/study_report.py SETTING... --over BASELINE...`` prints the mean and the sample
 standard deviation of each setting, best first, and its gain over the baselines: of runs with the
-same seed, with a 95% confidence interval. ``--costs`` adds what an iteration costs, which
+same seed, with a 95% confidence interval. ``SETTING@18`` is a setting trained for 18 epochs instead
+of those of ``--schedule``. ``--costs`` adds what an iteration and the training cost, which
 ``study_cost.py`` measured. ``--measures`` prints the means of what
 ``study_measure.py`` added instead of gains. ``--write`` renews the tables of ``docs/results.md``
 and the README, each of which stands below its command, and draws the accuracies on the test images,
@@ -30,14 +31,29 @@ COMMAND = 'python .dev_scripts/study_report.py'
 
 def find(args, columns=('accuracy',)):
     """Setting to seed to values of the columns, of the runs that are asked for and have them."""
-    wanted = (args.data, args.student, args.schedule, args.split)
+    wanted = (args.data, args.student, args.split)
+    patterns = [*(args.settings or ['*']), *args.over]
     found = {}
     for (data, student, schedule, setting, split, seed), row in read_runs().items():
-        named = not args.settings or any(fnmatch(setting, name) for name in args.settings)
-        asked = (data, student, schedule, split) == wanted and (named or setting in args.over)
+        name = setting
+        if schedule != args.schedule:
+            name += f'@{schedule.rpartition("-")[2]}'
+            if schedule != with_epochs(args.schedule, name):
+                continue
+        asked = (data, student, split) == wanted and any(is_asked(name, each) for each in patterns)
         if asked and all(row.get(column) for column in columns):
-            found.setdefault(setting, {})[int(seed)] = [float(row[column]) for column in columns]
+            found.setdefault(name, {})[int(seed)] = [float(row[column]) for column in columns]
     return found
+
+
+def is_asked(name, pattern):
+    """Whether a setting fits a pattern; those of other epochs only if it names epochs, too."""
+    return ('@' in name) == ('@' in pattern) and fnmatch(name, pattern)
+
+
+def with_epochs(schedule, name):
+    """A schedule with the epochs that a setting names, ``SETTING@EPOCHS``."""
+    return f'{schedule.rpartition("-")[0]}-{name.rpartition("@")[2]}'
 
 
 def find_accuracies(args):
@@ -58,7 +74,13 @@ def gain(runs, baseline):
 
 def label(setting):
     """A setting in a table: its name, and what the commands call it."""
-    return f'{NAMES[setting]} (`{setting}`)'
+    return f'{words_of(setting)} (`{setting}`)'
+
+
+def words_of(setting):
+    """What readers call a setting."""
+    name, _, epochs = setting.partition('@')
+    return f'{NAMES[name]} for {epochs} epochs' if epochs else NAMES[name]
 
 
 def head_of(columns):
@@ -69,10 +91,10 @@ def head_of(columns):
 def table(args):
     """A markdown table of settings, best first."""
     settings = find_accuracies(args)
-    heads = ['setting', 'n', 'accuracy (%)', *(f'gain over {NAMES[one]}' for one in args.over)]
+    heads = ['setting', 'n', 'accuracy (%)', *(f'gain over {words_of(one)}' for one in args.over)]
     costs = read_costs() if args.costs else {}
     if costs:
-        heads.append('time of an iteration, KD = 1')
+        heads += ['time of an iteration, KD = 1', 'time of the training, epochs of KD']
     lines = head_of(heads)
     means = {name: mean_and_std(list(runs.values())) for name, runs in settings.items()}
     for name in sorted(settings, key=lambda name: -means[name]['mean']):
@@ -81,9 +103,19 @@ def table(args):
         ]
         cells = [label(name), str(means[name]['n']), spread(means[name]), *gains]
         if costs:
-            cells.append(costs[name]['iteration'] if name in costs else '')
+            cells += times(name, args.schedule, costs)
         lines.append(f'| {" | ".join(cells)} |')
     return '\n'.join(lines)
+
+
+def times(name, schedule, costs):
+    """Cells with the time of an iteration and of a training, empty where it was not measured."""
+    setting, _, epochs = name.partition('@')
+    if setting not in costs:
+        return ['', '']
+    epochs = int(epochs or schedule.rpartition('-')[2])
+    cost = costs[setting]
+    return [cost['iteration'], f'{epochs * float(cost["training"]):.1f}']
 
 
 def measures(args):
