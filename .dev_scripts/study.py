@@ -4,11 +4,14 @@
 lacks with ``tools/benchmark.py``, and adds it. ``SETTING`` may have wildcards; ``--list`` shows
 them all.
 
-All runs are short enough for a CPU: 15 epochs, batches of 64, a learning rate that rises in the
+Most runs are short enough for a CPU: 15 epochs, batches of 64, a learning rate that rises in the
 first and then falls to zero by a cosine, and small data. Of CIFAR-10 that is a fifth of the
 training images (the first fold of MMPretrain's ``KFoldDataset``); settings are chosen on another
 fold of them (``--split held-out``), and reported on the test images. Tiny ImageNet is reduced to 32
 pixels.
+
+``--data cifar10-full --schedule published`` is the experiment of BSS: all training images, 80
+epochs, batches of 256, a learning rate that falls at a half and at three quarters.
 """
 
 import argparse
@@ -33,10 +36,11 @@ RUNS = ROOT / 'docs' / 'results' / 'runs.csv'
 # By `study_cost.py`.
 COSTS = ROOT / 'docs' / 'results' / 'costs.csv'
 # Data and networks.
-PARTS = dict(
-    cifar10=['datasets/cifar10_folder_bs256', 'models/cifar_resnet'],
-    tiny_imagenet=['datasets/tiny_imagenet_bs128', 'models/cifar_resnet_tiny_imagenet'],
-)
+PARTS = {
+    'cifar10': ['datasets/cifar10_folder_bs256', 'models/cifar_resnet'],
+    'cifar10-full': ['datasets/cifar10_folder_bs256', 'models/cifar_resnet'],
+    'tiny_imagenet': ['datasets/tiny_imagenet_bs128', 'models/cifar_resnet_tiny_imagenet'],
+}
 KEY = ['data', 'student', 'schedule', 'setting', 'split', 'seed']
 TRAINED = [*KEY, 'accuracy', 'commit', 'torch', 'day']
 # What `study_measure.py` adds, and from which metrics.
@@ -63,6 +67,7 @@ def write_config(name, args):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f'_base_ = {[f"{BASE / part}.py" for part in parts]}\nmodel = {model}\n')
     cfg = Config.fromfile(path)
+    cfg.merge_from_dict(SCHEDULES[args.schedule](args.epochs))
     cfg.merge_from_dict(common(args))
     cfg.merge_from_dict(options)
     # The student alone.
@@ -72,7 +77,7 @@ def write_config(name, args):
         loader.dataset.data_root = str(args.data_root)
     if args.data == 'cifar10':
         take_folds(cfg, args.split)
-    else:
+    elif args.data == 'tiny_imagenet':
         reduce_images(cfg)
     cfg.dump(path)
     return path
@@ -98,25 +103,39 @@ def reduce_images(cfg):
     crop.update(crop_size=32, padding=4)
 
 
-def common(args):
-    """What all runs have in common."""
+def warmup_cosine(epochs):
+    """A short schedule, and a decay that suits it."""
     return {
         # Half of what is usual: so few epochs need more steps, and two cores gain nothing by more.
         'train_dataloader.batch_size': 64,
-        'train_cfg.max_epochs': args.epochs,
-        'train_cfg.val_interval': args.epochs,
-        # Without the first epoch, heavy losses kill units of the student at once.
         'param_scheduler': [
+            # Without the first epoch, heavy losses kill units of the student at once.
             dict(type='LinearLR', start_factor=0.05, end=1, convert_to_iter_based=True),
             dict(
                 type='CosineAnnealingLR',
                 begin=1,
-                T_max=args.epochs - 1,
-                end=args.epochs,
+                T_max=epochs - 1,
+                end=epochs,
                 convert_to_iter_based=True,
             ),
         ],
         'optim_wrapper.optimizer.weight_decay': 5e-4,
+    }
+
+
+def published(epochs):
+    """That of BSS, in the same proportions for other epochs."""
+    return {'param_scheduler.milestones': [round(epochs / 2), round(epochs * 3 / 4)]}
+
+
+SCHEDULES = {'batch64-warmup-cosine': warmup_cosine, 'published': published}
+
+
+def common(args):
+    """What all runs have in common."""
+    return {
+        'train_cfg.max_epochs': args.epochs,
+        'train_cfg.val_interval': args.epochs,
         # So that a run that was interrupted goes on.
         'default_hooks.checkpoint.interval': 1,
         'default_hooks.checkpoint.max_keep_ckpts': 1,
@@ -128,7 +147,7 @@ def identity(name, args):
     return (
         args.data,
         f'resnet{args.depth}',
-        f'batch64-warmup-cosine-{args.epochs}',
+        f'{args.schedule}-{args.epochs}',
         name,
         args.split,
     )
@@ -198,7 +217,8 @@ def add_options(parser):
     parser.add_argument('--split', choices=['test', 'held-out'], default='test')
     parser.add_argument('--data', choices=list(PARTS), default='cifar10')
     parser.add_argument('--depth', type=int, default=8, help='of the student (default: 8)')
-    parser.add_argument('--epochs', type=int, default=15)
+    parser.add_argument('--schedule', choices=list(SCHEDULES), default='batch64-warmup-cosine')
+    parser.add_argument('--epochs', type=int, help='default: 15, or 80 as published')
     parser.add_argument('--data-root', type=Path, default=Path('data/cifar10_folder'))
     parser.add_argument('--teacher', type=Path, default=Path('work_dirs/study_teacher.pth'))
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/study'))
@@ -209,10 +229,14 @@ def parse(parser):
     args = parser.parse_args()
     for name in ('data_root', 'teacher', 'work_dir'):
         setattr(args, name, getattr(args, name).resolve())
-    if (args.data, args.split) == ('tiny_imagenet', 'held-out'):
-        parser.error('no settings are chosen on Tiny ImageNet')
+    if args.split == 'held-out' and args.data != 'cifar10':
+        parser.error('settings are chosen on `--data cifar10` alone')
+    if args.epochs is None:
+        args.epochs = 80 if args.schedule == 'published' else 15
     # Runs of another schedule are not to be resumed.
     args.work_dir /= f'{args.data}_resnet{args.depth}_{args.split}_{args.epochs}'
+    if args.schedule == 'published':
+        args.work_dir = args.work_dir.with_name(f'{args.work_dir.name}_published')
     for pattern in args.settings:
         if not any(fnmatch(name, pattern) for name in SETTINGS):
             parser.error(f'no such setting: {pattern}')
