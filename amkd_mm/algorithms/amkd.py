@@ -250,7 +250,7 @@ class AMKD(CheckedSingleTeacherDistill):
             yield answer
 
     def _ask_student(self, inputs: Tensor) -> Tensor:
-        """Logits of the student in evaluation mode, with input gradients, as if nobody had asked."""
+        """Logits of the student in evaluation mode, with input gradients; it stays as it is."""
         # Checkpointing does not give input gradients.
         with evaluation_mode(self.student), without_checkpointing(self.student):
             return predict_logits(self.student, inputs)
