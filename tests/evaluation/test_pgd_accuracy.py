@@ -80,11 +80,18 @@ def test_closed_form_of_a_linear_classifier(linear, pixels):
     assert 0 < found['pgd/accuracy'] < found['pgd/clean'] < 100
 
 
-def test_one_short_step_does_not_reach_the_end_of_the_ball(linear):
-    model, images, labels, distances = linear
-    found = evaluate(model, images, labels, radius=12 / 255, step_size=1e-6, num_steps=1)
-    # From random places in the ball.
-    assert found['pgd/accuracy'] > 100 * (distances > 12).double().mean() + 10
+def test_the_attack_begins_at_random_places_of_the_ball(linear):
+    """Of which so short a step does not lead away."""
+    model, images, labels, _ = linear
+    found = evaluate(model, images, labels, 60, radius=25 / 255, step_size=1e-6, num_steps=1)
+    draws = torch.rand(images.shape, generator=torch.Generator().manual_seed(0))
+    starts = (images.float() + (2 * draws - 1) * 25 - MEAN) / STD
+    with torch.no_grad():
+        right, moved = (
+            (model(points).argmax(1) == labels).float().mean().item()
+            for points in ((images.float() - MEAN) / STD, starts)
+        )
+    assert found['pgd/accuracy'] == pytest.approx(100 * moved) != pytest.approx(100 * right)
 
 
 def test_each_evaluation_has_the_same_images_and_starts(linear):
