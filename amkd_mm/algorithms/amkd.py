@@ -221,6 +221,7 @@ class AMKD(CheckedSingleTeacherDistill):
                 teacher_logits.to(inputs),
                 None if student_logits is None else student_logits.to(inputs),
                 lambda images: teacher(normalizer.pad(images)),
+                lambda images: self._ask_student(normalizer.pad(images)),
                 normalizer,
             )
             generator = torch.Generator().manual_seed(request.seed)
@@ -247,6 +248,12 @@ class AMKD(CheckedSingleTeacherDistill):
         trained = [self.teacher] if self.teacher_trainable else []
         with modes, without_checkpointing(*trained):
             yield answer
+
+    def _ask_student(self, inputs: Tensor) -> Tensor:
+        """Logits of the student in evaluation mode, with input gradients; it stays as it is."""
+        # Checkpointing does not give input gradients.
+        with evaluation_mode(self.student), without_checkpointing(self.student):
+            return predict_logits(self.student, inputs)
 
     @cached_property
     def _student_logits(self) -> LogitsRecorder:

@@ -66,6 +66,10 @@ class Normalizer:
         """Lowest and highest normalised input of a valid image, per channel."""
         return (LOWEST_PIXEL - self.mean) / self.std, (HIGHEST_PIXEL - self.mean) / self.std
 
+    def length(self, share: float) -> Tensor:
+        """A length in units of the range of pixels, in those of normalised inputs per channel."""
+        return share * (HIGHEST_PIXEL - LOWEST_PIXEL) / self.std
+
     def check(self, pixels: Tensor) -> None:
         """Compare with the preprocessor itself.
 

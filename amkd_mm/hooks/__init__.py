@@ -1,5 +1,6 @@
 """Hooks: producers of samples, and schedules."""
 
+from .adversarial_sample_hook import AdversarialSampleHook
 from .augmented_sample_hook import AugmentedSampleHook
 from .boundary_sample_hook import BoundarySampleHook
 from .boundary_visualization_hook import BoundaryVisualizationHook
@@ -11,6 +12,7 @@ from .metric_algorithm_hook import MetricAlgorithmHook
 from .step_seed_hook import StepSeedHook
 
 __all__ = [
+    'AdversarialSampleHook',
     'AugmentedSampleHook',
     'BoundarySampleHook',
     'BoundaryVisualizationHook',

@@ -23,6 +23,8 @@ class CleanBatch(NamedTuple):
             the sampler's ``needs_student`` is set.
         teacher (Callable): Maps normalised inputs (M, C, H, W) without padding to logits (M, K),
             in evaluation mode and with a gradient for the inputs.
+        student (Callable): The same of the student, which this leaves as it is: modes, statistics
+            of its batch norm, and records. Unlike ``student_logits`` these are of evaluation mode.
         normalizer (Normalizer): The way between pixels and normalised inputs, and their bounds.
     """
 
@@ -31,6 +33,7 @@ class CleanBatch(NamedTuple):
     teacher_logits: Tensor
     student_logits: Tensor | None
     teacher: Callable[[Tensor], Tensor]
+    student: Callable[[Tensor], Tensor]
     normalizer: Normalizer
 
     def of_student(self) -> Tensor:

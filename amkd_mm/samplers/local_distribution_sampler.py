@@ -4,7 +4,6 @@ import torch
 import torch.nn.functional as F
 
 from ..attacks.svgd import clip_to_ball, svgd_direction
-from ..data_preprocessors.normalizer import HIGHEST_PIXEL
 from .base import CleanBatch, Sampler, Samples, number_of_samples
 
 
@@ -30,8 +29,7 @@ class LocalDistributionSampler(Sampler):
         rows = rows[: number_of_samples(self.num_samples, count)].to(batch.labels.device)
         rows = rows.repeat_interleave(self.num_particles)
         centers, labels = batch.inputs[rows], batch.labels[rows]
-        # In units of normalised inputs, per channel.
-        radius = self.radius * HIGHEST_PIXEL / normalizer.std
+        radius = normalizer.length(self.radius)
         noise = torch.rand(centers.shape, generator=generator).to(centers) * 2 - 1
         particles = (centers + noise * radius).clamp(*normalizer.bounds)
         for _ in range(self.num_steps):

@@ -56,7 +56,7 @@ def test_config_and_commands(tmp_path, monkeypatch):
     for name in named:
         pattern = re.escape(name).replace(r'\*', '.*')
         assert any(re.fullmatch(pattern, key) for key in logged), name
-    for name in ('calibration', 'boundary_similarity', 'agreement'):
+    for name in ('calibration', 'boundary_similarity', 'agreement', 'pgd'):
         keys = {key for key in logged if key.startswith(f'{name}/')}
         assert keys and keys <= named and keys <= set(tested)
     assert 'teacher.calibration/ece' in logged

@@ -13,7 +13,8 @@ MEAN, STD = [120.0, 110.0, 100.0], [50.0, 60.0, 70.0]
 def clean_batch(rows=12, num_classes=4, size=4, seed=0):
     """A batch that a linear teacher gets right, and a student that guesses.
 
-    The images are whole pixels, black and white among them.
+    The student's logits in the step are noise. As a network it has a hidden layer. The images are
+    whole pixels, black and white among them.
     """
     generator = torch.Generator().manual_seed(seed)
     normalizer = Normalizer(ClsDataPreprocessor(mean=MEAN, std=STD))
@@ -24,10 +25,14 @@ def clean_batch(rows=12, num_classes=4, size=4, seed=0):
         teacher = nn.Sequential(nn.Flatten(), nn.Linear(3 * size * size, num_classes))
         # Logits that differ as much as those of a trained network.
         nn.init.normal_(teacher[1].weight, std=0.2)
+        network = nn.Sequential(
+            nn.Flatten(), nn.Linear(3 * size * size, 8), nn.Tanh(), nn.Linear(8, num_classes)
+        )
     with torch.no_grad():
         logits = teacher(inputs)
     student = torch.randn(rows, num_classes, generator=generator)
-    return CleanBatch(inputs, logits.argmax(1), logits, student, teacher, normalizer)
+    labels = logits.argmax(1)
+    return CleanBatch(inputs, labels, logits, student, teacher, network, normalizer)
 
 
 def mislabelled(batch, rows):
