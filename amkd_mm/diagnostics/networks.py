@@ -10,8 +10,7 @@ from mmengine.registry import MODELS
 from mmpretrain.registry import DATASETS
 from torch import nn
 
-from ..algorithms.pair_checks import class_count_key
-from ..classifiers import embedding_width, num_classes
+from ..classifiers import class_count_key, embedding_width, num_classes
 from ..config.classes import class_name, class_of
 from ..config.model_settings import model_settings
 from .errors import advice, describe

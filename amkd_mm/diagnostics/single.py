@@ -7,9 +7,8 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ..algorithms.pair_checks import class_count_key
 from ..checkpoints.files import exists
-from ..classifiers import num_classes
+from ..classifiers import class_count_key, num_classes
 from ..classifiers.modes import evaluation_mode
 from ..config.model_settings import model_settings
 from ..hooks.class_check_hook import teachers_of
