@@ -87,8 +87,8 @@ class CheckedSingleTeacherDistill(SingleTeacherDistill):
 
     Raises:
         FileNotFoundError: If ``teacher_ckpt`` does not exist.
-        KeyError: If the distiller names an unknown recorder, source, loss or connector, or a setting
-            an unknown member of the ensemble.
+        KeyError: If the distiller names an unknown recorder, source, loss or connector, or a
+            setting an unknown member of the ensemble.
         TypeError: If an argument is unknown or of another type.
         ValueError: If the checkpoint does not fit, the class counts differ, a head is for several
             labels or tasks or cannot be trained, a recorder waits for the loss of a teacher that is

@@ -163,8 +163,8 @@ def check_member(name: str | None, model: nn.Module, key: str, side: str) -> Non
     members = [member for member in members_of(model) if member]
     if name is not None and not members:
         raise KeyError(
-            f"{key}.teacher: it names one of several teachers, those of type='TeacherEnsemble', but "
-            f'the {side} is one network: leave it out'
+            f"{key}.teacher: it names one of several teachers, of type='TeacherEnsemble', and the "
+            f'{side} is one network: leave it out'
         )
     if name is not None:
         require(name, members, f'{key}.teacher', '`model.teacher.members`')

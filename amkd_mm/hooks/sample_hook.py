@@ -35,8 +35,8 @@ class SampleHook(Hook):
             (``--amp``), too. Defaults to False.
 
     Raises:
-        ValueError: If an argument is out of its range, the preprocessor mixes images, or the teacher
-            that is to be asked is unknown.
+        ValueError: If an argument is out of its range, the preprocessor mixes images, or there is
+            no such teacher.
         TypeError: If an argument is of another type, the algorithm is not ``AMKD``, or the batch is
             not as MMPretrain's datasets give it.
     """
