@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from mmrazor.registry import MODELS
 from torch import nn
 
 from ..classifiers import TeacherEnsemble, members_of
 from ..config.argument_checks import check_kind
-from ..config.classes import class_of
+from ..config.classes import class_name
 from .input_normalization import configured_preprocessor
 from .keys import TeacherKeys
 
@@ -98,7 +97,8 @@ def member_settings(teacher: Mapping | nn.Module) -> dict[str, Mapping | nn.Modu
     """Of each member of a teacher its settings, or itself; a single teacher is called ``''``."""
     if isinstance(teacher, nn.Module):
         return members_of(teacher)
-    if issubclass(class_of(MODELS, teacher), TeacherEnsemble):
+    # By its name, which means the same in every scope.
+    if class_name(teacher) == TeacherEnsemble.__name__:
         members = teacher.get('members')
         # Others are refused when it is built.
         return dict(members) if members and isinstance(members, Mapping) else {}

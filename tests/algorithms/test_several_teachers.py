@@ -175,7 +175,8 @@ def test_losses_and_samples_are_those_of_plain_passes(tmp_path, networks, reads,
     runner, steps = train(tmp_path, alone, settings(paths, reads), teacher)
     assert len(steps) == 2
     for student, inputs, samples, losses in steps:
-        assert len(samples.inputs) > 2
+        # It gives every image its label, and so each can be moved.
+        assert samples.statistics['attacked'] == len(inputs) and len(samples.inputs) > 2
         passes = [inputs, samples.inputs]
         with torch.no_grad():
             ours = [student(images, mode='tensor') for images in passes]
