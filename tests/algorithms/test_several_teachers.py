@@ -1,6 +1,7 @@
 """One student of two teachers, against plain forward passes; and what a config may get wrong."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +10,10 @@ from mmengine.hooks import Hook
 from mmengine.runner.checkpoint import save_checkpoint
 from mmrazor.registry import MODELS
 
+from amkd_mm.benchmarking.complexity import size_of
+from amkd_mm.checkpoints.distillation import existing_teacher_files, lacks_teacher_file
 from amkd_mm.checkpoints.files import named_checkpoints
+from amkd_mm.cli.console_log import describe_networks
 from amkd_mm.diagnostics.trial_step import try_step
 from amkd_mm.hooks.class_check_hook import teachers_of
 from amkd_mm.teachers.chance_check import BATCHES
@@ -263,6 +267,39 @@ def test_where_a_config_has_the_teachers(networks):
     }
     found = teachers_of(MODELS.build(config))
     assert list(found) == ['model.teacher.members.deep', 'model.teacher.members.wide']
+
+
+def test_files_that_are_gone(networks, tmp_path):
+    """A tested checkpoint has their weights; those that are there say how images are normalised."""
+    _, paths = networks
+    gone = dict(paths, wide=str(tmp_path / 'gone.pth'))
+    model = settings(gone, [(None, 0)])
+    assert lacks_teacher_file(model) and not lacks_teacher_file(settings(paths))
+    model['teacher_ckpt'] = existing_teacher_files(model)
+    assert model['teacher_ckpt'] == dict(deep=paths['deep'], wide=None)
+    # None is no mistake, other than silence.
+    MODELS.build(model)
+
+
+def test_the_head_of_a_log_has_each_teacher(networks):
+    _, paths = networks
+    config = settings(paths, [(None, 0)])
+    runner = SimpleNamespace(model=MODELS.build(copy.deepcopy(config)), cfg=dict(model=config))
+    rows = describe_networks(runner)
+    assert list(rows) == ['student', 'teacher deep', 'teacher wide']
+    assert rows['teacher deep'].startswith('CifarResNet 14, ')
+    assert rows['teacher wide'].startswith('CifarWideResNet, ')
+    assert rows['teacher wide'].endswith(f'from {paths["wide"]}')
+
+
+def test_sizes_of_the_networks_of_a_benchmark(networks):
+    """Several teachers have the parameters of all."""
+    alone, paths = networks
+    model = MODELS.build(settings(paths, [(None, 0)]))
+    found = size_of(model.teacher, (3, 8, 8))
+    both = sum(p.numel() for one in alone.values() for p in one.parameters())
+    assert found['parameters'] == pytest.approx(both / 1e6)
+    assert found['macs'] > size_of(alone['deep'], (3, 8, 8))['macs']
 
 
 def with_recorder(**recorder):
