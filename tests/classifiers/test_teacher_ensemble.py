@@ -6,6 +6,7 @@ from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
 
 from amkd_mm.classifiers import embedding_width, find_outputs, members_of, num_classes
+from amkd_mm.recorders import EmbeddingRecorder
 from networks import classifier
 
 
@@ -66,6 +67,19 @@ def test_what_all_classifiers_have():
     model = ensemble()
     assert num_classes(model) == 4 and embedding_width(model) == 128
     assert find_outputs(model).layers == ('deep.head.fc', 'group.head.fc')
+    images, found = torch.randn(3, 3, 8, 8), {}
+    pool = torch.nn.Flatten()
+    for name, member in members_of(model).items():
+        found[name] = pool(member.extract_feat(images)[-1])
+    found[None] = torch.cat(list(found.values()), 1)
+    for teacher, expected in found.items():
+        recorder = EmbeddingRecorder(teacher=teacher)
+        recorder.initialize(model)
+        with recorder:
+            model(images)
+        torch.testing.assert_close(recorder.get_record_data(), expected)
+    with pytest.raises(ValueError, match="teacher='no': TeacherEnsemble has no such member"):
+        EmbeddingRecorder(teacher='no').initialize(model)
 
 
 WIDE = classifier(num_classes=5)
