@@ -117,13 +117,12 @@ class TeacherEnsemble(BaseModel):
 
     def find_outputs(self) -> Outputs:
         """See :func:`find_outputs`; the embedding is that of all members, concatenated."""
-        layers = (self.find_layers(name) for name in self.names)
-        return Outputs('head', to_logits, tuple(layer for found in layers for layer in found))
-
-    def find_layers(self, name: str) -> tuple[str, ...]:
-        """Names of the modules whose inputs are the embedding of a member."""
-        layers = find_outputs(self.members[name]).layers
-        return tuple(f'{name}.{layer}' for layer in layers)
+        layers = (
+            f'{name}.{layer}'
+            for name, member in self.members.items()
+            for layer in find_outputs(member).layers
+        )
+        return Outputs('head', to_logits, tuple(layers))
 
     def _count_classes(self) -> int | None:
         """The number of classes, if it is known."""

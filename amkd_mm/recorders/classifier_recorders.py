@@ -127,9 +127,10 @@ class EmbeddingRecorder(ClassifierRecorder):
     def find_sources(self, model: nn.Module) -> tuple[str, ...]:
         """See :class:`ClassifierRecorder`."""
         check_member(model, self.teacher)
-        return (
-            find_outputs(model).layers if self.teacher is None else model.find_layers(self.teacher)
-        )
+        if self.teacher is None:
+            return find_outputs(model).layers
+        layers = find_outputs(members_of(model)[self.teacher]).layers
+        return tuple(f'{self.teacher}.{layer}' for layer in layers)
 
     def record(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
         """See :class:`ClassifierRecorder`."""
