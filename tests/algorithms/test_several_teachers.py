@@ -1,12 +1,15 @@
 """One student of two teachers, against plain forward passes; and what a config may get wrong."""
 
 import copy
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner.checkpoint import save_checkpoint
 from mmrazor.registry import MODELS
 
@@ -99,6 +102,16 @@ def settings(paths, reads=(), **changes):
         ),
     )
     return {**config, **changes}
+
+
+@OPTIM_WRAPPERS.register_module()
+class Bfloat16OnCPU(OptimWrapper):
+    """Mixed precision of the forward pass, which MMEngine's own wrapper has on GPUs alone."""
+
+    @contextmanager
+    def optim_context(self, model):
+        with super().optim_context(model), torch.autocast('cpu', dtype=torch.bfloat16):
+            yield
 
 
 class Observer(Hook):
@@ -207,8 +220,8 @@ def test_mixed_precision_and_a_recorder_of_a_members_features(tmp_path, networks
     assert MODELS.build(copy.deepcopy(config)).teacher_is_folded
     recorder = dict(type='ModuleOutputs', source='wide.backbone.layer3')
     config['distiller']['teacher_recorders']['map'] = recorder
-    with torch.autocast('cpu', dtype=torch.bfloat16):
-        runner, steps = train(tmp_path, alone, config, 'wide')
+    half = dict(type='Bfloat16OnCPU', optimizer=dict(type='SGD', lr=0.01))
+    runner, steps = train(tmp_path, alone, config, 'wide', optim_wrapper=half)
     assert not runner.model.teacher_is_folded
     maps = runner.model.distiller.teacher_recorders.get_recorder('map').data_buffer
     assert maps[0].shape[-2:] == (SIZE // 4, SIZE // 4)
