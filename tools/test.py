@@ -17,7 +17,7 @@ from mmengine.config import ConfigDict
 from mmengine.evaluator import DumpResults
 from mmengine.logging import print_log
 
-from amkd_mm.checkpoints.distillation import lacks_teacher_file
+from amkd_mm.checkpoints.distillation import existing_teacher_files, lacks_teacher_file
 from amkd_mm.checkpoints.files import read_checkpoint
 from amkd_mm.checkpoints.fit import TEACHER, has_part, weights_in
 from amkd_mm.cli.console_log import ConsoleRunner
@@ -116,7 +116,7 @@ def main():
         except ValueError as error:
             parser.error(str(error))
         if has_part(weights_in(checkpoint), TEACHER):
-            cfg.model.teacher_ckpt = None
+            cfg.model.teacher_ckpt = existing_teacher_files(cfg.model)
     check_checkpoints(parser, cfg)
     cfg.resume = False
     apply_options(parser, args, cfg)

@@ -56,7 +56,7 @@ def check_file(parser, name, path):
     """Exit with one line when a local file is missing or damaged; URLs are left to MMEngine."""
     if path and not exists(path):
         hint = ''
-        if name.endswith(('teacher_ckpt', 'ckpt_path')):
+        if 'teacher_ckpt' in name or name.endswith('ckpt_path'):
             hint = '\ntrain the teacher first (configs/vanilla), or give the path or URL of one'
         parser.error(f'{name}: no such file: {path}{hint}')
     if path:

@@ -23,6 +23,7 @@ from ..data_preprocessors.normalizer import Normalizer
 from ..datasets.batches import labels_of
 from ..recorders import LogitsRecorder, record_known, record_nothing, recording
 from ..samplers import CleanBatch, Sampler, SampleRequest, Samples
+from ..teachers import FoldedTeacher
 from .boundary_norm import CHOICES, has_sync_batch_norm, normalize_boundary_samples
 from .checked_single_teacher_distill import CheckedSingleTeacherDistill
 from .effect_checks import check_records
@@ -140,13 +141,13 @@ class AMKD(CheckedSingleTeacherDistill):
             requests = {}
         asks_student = any(sampler.needs_student for sampler in requests)
         with self._student_logits if asks_student else nullcontext():
-            losses, teacher_logits = self._clean_pass(batch_inputs, data_samples)
+            losses, teachers = self._clean_pass(batch_inputs, data_samples)
 
         # Without samplers the losses that read their records are told by an empty one, too.
         for passes, sampler in enumerate(self.samplers or [None], 1):
             request = requests.get(sampler)
             if request is not None:
-                self._make_samples(sampler, request, batch_inputs, data_samples, teacher_logits)
+                self._make_samples(sampler, request, batch_inputs, data_samples, teachers)
             if request is not None and self._is_anywhere(request.samples):
                 self._pass_samples(request.samples, data_samples)
             else:
@@ -196,7 +197,7 @@ class AMKD(CheckedSingleTeacherDistill):
         request: SampleRequest,
         inputs: Tensor,
         data_samples: list[BaseDataElement] | None,
-        teacher_logits: Tensor | dict,
+        teachers: dict[str, Tensor],
     ) -> None:
         """Let a sampler make the samples of a request, given the clean batch and its logits."""
         started = time.perf_counter()
@@ -209,10 +210,13 @@ class AMKD(CheckedSingleTeacherDistill):
         student_logits = None
         if sampler.needs_student:
             student_logits = self._student_logits.get_record_data().detach()
-        with self._ready_teacher() as teacher, nullcontext() if request.amp else exact(inputs):
-            if teacher is self.folded_teacher:
+        exactly = nullcontext() if request.amp else exact(inputs)
+        with self._ready_teacher(request.teacher) as teacher, exactly:
+            if isinstance(teacher, FoldedTeacher):
                 teacher.update(inputs)
-            if not self.teacher_eval:
+            if self.teacher_eval:
+                teacher_logits = teachers[request.teacher or '']
+            else:
                 teacher_logits = teacher(inputs)
             batch = CleanBatch(
                 normalizer.crop(inputs, request.size),
@@ -225,7 +229,7 @@ class AMKD(CheckedSingleTeacherDistill):
                 normalizer,
             )
             generator = torch.Generator().manual_seed(request.seed)
-            request.samples = sampler(batch, generator)
+            request.samples = sampler(batch, generator)._replace(teacher=request.teacher)
         request.seconds = time.perf_counter() - started
 
     def _current_normalizer(self) -> Normalizer:
@@ -236,13 +240,17 @@ class AMKD(CheckedSingleTeacherDistill):
         return self._normalizer
 
     @contextmanager
-    def _ready_teacher(self) -> Iterator[Callable[[Tensor], Tensor]]:
-        """Logits of the teacher in evaluation mode, as a function with input gradients."""
+    def _ready_teacher(self, member: str | None = None) -> Iterator[Callable[[Tensor], Tensor]]:
+        """Logits of the teacher, or of a member, in evaluation mode, as a differentiable function.
+
+        Gradients are those of the inputs.
+        """
         # MMRazor may train the statistics of its batch norm; then a folded copy is soon outdated.
         if not self.teacher_trainable and (self.teacher_eval or self.teacher_norm_eval):
-            answer = self.folded_teacher
+            answer = self.folded_teacher if member is None else self.folded_teacher.members[member]
         else:
-            answer = partial(predict_logits, self.teacher)
+            network = self.teacher if member is None else self.teacher.members[member]
+            answer = partial(predict_logits, network)
         modes = nullcontext() if self.teacher_eval else evaluation_mode(self.teacher)
         # Checkpointing does not give input gradients.
         trained = [self.teacher] if self.teacher_trainable else []

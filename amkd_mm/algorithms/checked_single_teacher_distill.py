@@ -1,7 +1,7 @@
-"""CheckedSingleTeacherDistill: distillation by one teacher, checked when it is built."""
+"""CheckedSingleTeacherDistill: distillation by a teacher, checked when it is built."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 
 import torch
 from mmengine.dist import get_world_size
@@ -15,11 +15,11 @@ from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
 from ..checkpoints.recorded_config import check_normalization
-from ..classifiers import to_logits, warn_of_other_normalization
+from ..classifiers import TeacherEnsemble, to_logits, warn_of_other_normalization
 from ..config.argument_checks import check_bool, check_kind
 from ..data_preprocessors.building import build_preprocessor
-from ..recorders import recording, sources_of
-from ..teachers import ChanceCheck, FoldedTeacher, configured_preprocessor, prepare_teacher
+from ..recorders import LogitsRecorder, recording, sources_of
+from ..teachers import ChanceCheck, fold_teacher, prepare_teachers, read_teachers
 from ..teachers.checkpoint import check_exists
 from .connector_checks import check_connectors
 from .distiller_checks import check_arguments, check_distiller
@@ -58,20 +58,26 @@ class CheckedSingleTeacherDistill(SingleTeacherDistill):
       torchvision or timm where the weights are theirs, otherwise the config that its ``cfg_path``
       names, otherwise the same as the student.
 
+    The teacher may be a :class:`~amkd_mm.classifiers.TeacherEnsemble` of several, for each of which
+    all of this holds.
+
     ``dict(type='Logits')``, ``dict(type='Embedding')`` and ``dict(type='Labels')`` record what
     every classifier of MMPretrain has (:mod:`amkd_mm.recorders`), MMRazor's recorders anything.
 
     Args:
         distiller (dict | BaseDistiller): Config of a distiller.
         teacher (dict | BaseModel): Config of the teacher, or the teacher.
-        teacher_ckpt (str, optional): Path or URL of the teacher's checkpoint. Defaults to None.
+        teacher_ckpt (str | dict[str, str], optional): Path or URL of the teacher's checkpoint; of
+            an ensemble those of its members by name, but for those whose own config has weights.
+            Defaults to None.
         teacher_ckpt_strict (bool): Whether every key of the checkpoint must match the teacher.
             Defaults to True.
         teacher_eval (bool): Whether to keep the whole teacher in evaluation mode while it is not
             trained. Defaults to True.
-        teacher_input_size (int | Sequence[int], optional): Height and width of the images for the
-            teacher, to which those of the student are resized (bicubic, differentiable). Defaults
-            to None, the size of the student's.
+        teacher_input_size (int | Sequence[int] | dict, optional): Height and width of the images
+            for the teacher, to which those of the student are resized (bicubic, differentiable); of
+            an ensemble one for all, or those of some members by name. Defaults to None, the size of
+            the student's.
         teacher_compile (bool | dict): Whether to compile the teacher, while it is not trained,
             by :func:`torch.compile`, or the arguments of that. Defaults to False.
         data_preprocessor (dict | nn.Module, optional): As in MMPretrain, ``type`` may be left
@@ -81,7 +87,8 @@ class CheckedSingleTeacherDistill(SingleTeacherDistill):
 
     Raises:
         FileNotFoundError: If ``teacher_ckpt`` does not exist.
-        KeyError: If the distiller names an unknown recorder, source, loss or connector.
+        KeyError: If the distiller names an unknown recorder, source, loss or connector, or a
+            setting an unknown member of the ensemble.
         TypeError: If an argument is unknown or of another type.
         ValueError: If the checkpoint does not fit, the class counts differ, a head is for several
             labels or tasks or cannot be trained, a recorder waits for the loss of a teacher that is
@@ -93,31 +100,32 @@ class CheckedSingleTeacherDistill(SingleTeacherDistill):
         self,
         distiller: dict,
         teacher: BaseModel | dict,
-        teacher_ckpt: str | None = None,
+        teacher_ckpt: str | dict[str, str] | None = None,
         *,
         architecture: BaseModel | dict,
         teacher_ckpt_strict: bool = True,
         teacher_eval: bool = True,
         teacher_compile: bool | dict = False,
-        teacher_input_size: int | Sequence[int] | None = None,
+        teacher_input_size: int | Sequence[int] | dict | None = None,
         data_preprocessor: dict | nn.Module | None = None,
         **kwargs,
     ) -> None:
         bases = (type(self), CheckedSingleTeacherDistill, SingleTeacherDistill, BaseAlgorithm)
         check_arguments(kwargs, *(base.__init__ for base in bases))
         flags = dict(teacher_ckpt_strict=teacher_ckpt_strict, teacher_eval=teacher_eval, **kwargs)
-        check_settings(flags, teacher_ckpt, teacher_compile)
-        configured = configured_preprocessor(teacher)
-        for key, settings in (
-            ('data_preprocessor', data_preprocessor),
-            ('model.teacher.data_preprocessor', configured),
-        ):
+        check_settings(flags, teacher_compile)
+        teachers = read_teachers(teacher, teacher_ckpt, teacher_input_size)
+        for one in teachers.values():
+            if one.checkpoint:
+                check_exists(one.checkpoint, one.keys.checkpoint)
+        preprocessors = {'data_preprocessor': data_preprocessor}
+        for one in teachers.values():
+            preprocessors[f'{one.keys.settings}.data_preprocessor'] = one.preprocessor
+        for key, settings in preprocessors.items():
             if isinstance(settings, dict):
                 check_normalization(settings, key)
 
-        student_settings, teacher_settings = (
-            model if isinstance(model, dict) else {} for model in (architecture, teacher)
-        )
+        student_settings = architecture if isinstance(architecture, dict) else {}
         trains_teacher = kwargs.get('teacher_trainable', False)
         trains_student = kwargs.get('calculate_student_loss', True) or kwargs.get(
             'student_trainable', True
@@ -143,15 +151,10 @@ class CheckedSingleTeacherDistill(SingleTeacherDistill):
             check_connectors(distiller, getattr(self.distiller, 'connectors', {}), networks)
         if not has_own_augments and adopt_batch_augments(self.data_preprocessor, student):
             changes.append("Mixup or CutMix of the student's `train_cfg` is kept")
-        self.input_adapter = prepare_teacher(
-            self.teacher,
-            teacher_settings,
-            configured,
-            self.data_preprocessor,
-            teacher_ckpt,
-            teacher_ckpt_strict,
-            teacher_input_size,
+        self.input_adapters = prepare_teachers(
+            self.teacher, teachers, self.data_preprocessor, teacher_ckpt_strict
         )
+        """Of the teacher, whose name is ``''``, or of each member of an ensemble by name."""
         warn_of_other_normalization(
             'model.architecture', student, student_settings, self.data_preprocessor
         )
@@ -165,10 +168,16 @@ class CheckedSingleTeacherDistill(SingleTeacherDistill):
         self.teacher_eval = teacher_eval and not self.teacher_trainable
         if self.teacher_eval:
             self.teacher.eval()
-        self.folded_teacher = FoldedTeacher(self.teacher, teacher_compile)
+        self.folded_teacher = fold_teacher(self.teacher, teacher_compile)
         replaced = self.folded_teacher.parts
         self.teacher_is_folded = self.teacher_eval and not self._teacher_is_recorded_in(replaced)
-        self.chance_check = ChanceCheck()
+        self.chance_checks = {name: ChanceCheck(one.keys) for name, one in teachers.items()}
+        self._member_logits: dict[str, LogitsRecorder] = {}
+        """See what each member of an ensemble says of the clean batch."""
+        if isinstance(self.teacher, TeacherEnsemble):
+            self._member_logits = {name: LogitsRecorder(teacher=name) for name in teachers}
+        for recorder in self._member_logits.values():
+            recorder.initialize(self.teacher)
         self._is_first_step = True
 
     def train(self, mode: bool = True) -> 'CheckedSingleTeacherDistill':
@@ -206,25 +215,33 @@ class CheckedSingleTeacherDistill(SingleTeacherDistill):
 
     def _clean_pass(
         self, inputs: Tensor, data_samples: list[BaseDataElement] | None
-    ) -> tuple[dict[str, Tensor], Tensor | dict]:
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Let both networks see the batch, and record what the distiller wants.
 
         Returns:
-            tuple: Losses of the networks alone, and what :meth:`_run_teacher` gives.
+            tuple: Losses of the networks alone, and the logits of a teacher that is not trained by
+            its name, which is ``''``, and those of each member of an ensemble.
         """
         if self.teacher_is_folded:
             self.folded_teacher.update(inputs)
         recorders = self.distiller.teacher_recorders, self.distiller.student_recorders
-        teacher_found = self._teacher_pass(inputs, data_samples, recording(recorders[0]))
+        with ExitStack() as members:
+            for recorder in self._member_logits.values():
+                members.enter_context(recorder)
+            teacher_found = self._teacher_pass(inputs, data_samples, recording(recorders[0]))
         student_losses = self._student_pass(inputs, data_samples, recording(recorders[1]))
-        losses = dict()
+        losses, logits = dict(), dict()
         if self.teacher_trainable:
             losses.update(add_prefix(teacher_found, 'teacher'))
         else:
-            self.chance_check.update(teacher_found, data_samples)
+            logits[''] = teacher_found
+            for name, recorder in self._member_logits.items():
+                logits[name] = recorder.get_record_data()
+            for name, check in self.chance_checks.items():
+                check.update(logits[name], data_samples)
         if self.calculate_student_loss:
             losses.update(add_prefix(student_losses, 'student'))
-        return losses, teacher_found
+        return losses, logits
 
     def _teacher_pass(
         self,
@@ -292,26 +309,24 @@ class CheckedSingleTeacherDistill(SingleTeacherDistill):
                 losses[name] = losses[name] + 0 * parameter.sum()
 
     def _teacher_is_recorded_in(self, parts: list[str]) -> bool:
-        """Whether the distiller may record or deliver something of these children."""
+        """Whether the distiller may record or deliver something of these modules."""
         if self.distiller.deliveries.deliveries:
             return True
         for recorder in self.distiller.teacher_recorders.recorders.values():
             sources = sources_of(recorder)
-            if sources is None or any(name.partition('.')[0] in parts for name in sources):
+            if sources is None or any(
+                f'{name}.'.startswith(f'{part}.') for name in sources for part in parts
+            ):
                 return True
         return False
 
 
-def check_settings(flags: dict, teacher_ckpt: object, teacher_compile: object) -> None:
-    """Check settings of ``model`` by type, and that a teacher's file exists.
+def check_settings(flags: dict, teacher_compile: object) -> None:
+    """Check settings of ``model`` by type.
 
     Raises:
         TypeError: If one is of another type.
-        FileNotFoundError: If ``teacher_ckpt`` does not exist.
     """
     for name in FLAGS:
         check_bool(f'model.{name}', flags.get(name, True))
     check_kind('model.teacher_compile', teacher_compile, (bool, dict), 'True or dict()')
-    check_kind('model.teacher_ckpt', teacher_ckpt, (str, type(None)), "'work_dirs/teacher.pth'")
-    if teacher_ckpt:
-        check_exists(teacher_ckpt)

@@ -3,7 +3,7 @@
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..classifiers import embedding_width, num_classes
+from ..classifiers import embedding_width, members_of, num_classes
 from ..classifiers.outputs import LAYERS
 
 # What the settings of connectors call the width of what they get.
@@ -44,7 +44,8 @@ def recorded_width(recorder: dict, model: nn.Module) -> tuple[type, int | None]:
     """The kind of layer that can follow, and the width of what is recorded, None if not certain."""
     kind = recorder.get('type')
     if kind == 'Embedding':
-        return nn.Linear, embedding_width(model)
+        teacher = recorder.get('teacher')
+        return nn.Linear, embedding_width(model if teacher is None else members_of(model)[teacher])
     if kind == 'Logits':
         return nn.Linear, num_classes(model)
     module = dict(model.named_modules()).get(recorder.get('source'))

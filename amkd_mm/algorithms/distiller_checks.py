@@ -12,7 +12,7 @@ from mmrazor.models.distillers import ConfigurableDistiller
 from mmrazor.registry import MODELS, TASK_UTILS
 from torch import nn
 
-from ..classifiers import find_outputs
+from ..classifiers import find_outputs, members_of
 from ..config.argument_checks import check_bool, check_int, check_number
 from ..recorders.names import recorder_name
 
@@ -34,7 +34,7 @@ def check_distiller(
 
     Raises:
         KeyError: If a mapping names an unknown loss, input, recorder or connector, or a recorder
-            an unknown module or parameter; the message names the config key.
+            an unknown module, parameter or teacher; the message names the config key.
         ValueError: If a recorder of a teacher that is not trained needs its loss, or the logits or
             the embedding of a model cannot be found.
         TypeError: If an entry of a mapping is not a dict with ``recorder`` and ``from_student``, or
@@ -47,6 +47,7 @@ def check_distiller(
             check_recorder_type(kind, f'{key}.type')
             if kind in OUTPUTS:
                 check_outputs(model, key)
+                check_member(recorder.get('teacher'), model, key, side)
             if kind == 'Stages':
                 names = [source for source, _ in model.named_modules()]
                 sources = recorder.get('sources', '(none)')
@@ -155,6 +156,18 @@ def check_outputs(model: nn.Module, key: str) -> None:
         raise ValueError(
             f"{key}: {error}; or record dict(type='ModuleOutputs', source=...)"
         ) from None
+
+
+def check_member(name: str | None, model: nn.Module, key: str, side: str) -> None:
+    """Raise ``KeyError`` if a recorder names a teacher that the model does not consist of."""
+    members = [member for member in members_of(model) if member]
+    if name is not None and not members:
+        raise KeyError(
+            f"{key}.teacher: it names one of several teachers, of type='TeacherEnsemble', and the "
+            f'{side} is one network: leave it out'
+        )
+    if name is not None:
+        require(name, members, f'{key}.teacher', '`model.teacher.members`')
 
 
 def require(value: str, known: Iterable[str], key: str, place: str) -> None:

@@ -6,6 +6,8 @@ from torch import nn
 
 from ..classifiers import num_classes
 from ..classifiers.activation_checkpointing import disable_checkpointing
+from ..teachers.keys import TeacherKeys
+from ..teachers.settings import member_settings
 from .boundary_norm import has_sync_batch_norm
 from .distiller_checks import check_cfg_path
 from .pair_checks import check_pair
@@ -29,7 +31,10 @@ def build_pair(
         ValueError: If class counts differ, a head is for several labels or tasks or cannot be
             trained, or settings beside ``cfg_path`` have no effect.
     """
-    for key, model in (('model.architecture', architecture), ('model.teacher', teacher)):
+    networks = {'model.architecture': architecture}
+    for name, member in member_settings(teacher).items():
+        networks[TeacherKeys(name).settings] = member
+    for key, model in networks.items():
         if isinstance(model, dict):
             check_cfg_path(key, model)
     student = MODELS.build(architecture) if isinstance(architecture, dict) else architecture

@@ -1,7 +1,6 @@
 """Build-time checks of student and teacher, before a step fails or goes wrong in silence."""
 
 from mmpretrain.models import heads
-from mmpretrain.models.classifiers import HuggingFaceClassifier
 from mmpretrain.models.heads import (
     EfficientFormerClsHead,
     LeViTClsHead,
@@ -11,7 +10,8 @@ from mmpretrain.models.heads import (
 from mmrazor.models.losses import CrossEntropyLoss
 from torch import nn
 
-from ..classifiers import find_outputs, num_classes
+from ..classifiers import class_count_key, members_of, num_classes
+from ..teachers.keys import TeacherKeys
 
 # OneDL's MMPretrain only.
 RegressionHead = getattr(heads, 'RegressionHead', ())
@@ -25,15 +25,18 @@ def check_pair(student: nn.Module, teacher: nn.Module, trains_teacher: bool = Fa
         teacher (nn.Module): ``model.teacher``, built.
         trains_teacher (bool): Whether the teacher's own loss is computed, too.
     """
-    for key, model in (('model.architecture', student), ('model.teacher', teacher)):
-        check_single_label(key, model)
-    counts = num_classes(student), num_classes(teacher)
-    if None not in counts and counts[0] != counts[1]:
-        keys = class_count_key(student), class_count_key(teacher)
-        raise ValueError(
-            f'the student has {counts[0]} classes and the teacher {counts[1]}: set '
-            f'`model.architecture.{keys[0]}` and `model.teacher.{keys[1]}` to the same number'
-        )
+    check_single_label('model.architecture', student)
+    for name, network in members_of(teacher).items():
+        place = TeacherKeys(name)
+        check_single_label(place.settings, network)
+        counts = num_classes(student), num_classes(network)
+        if None not in counts and counts[0] != counts[1]:
+            keys = class_count_key(student), class_count_key(network)
+            raise ValueError(
+                f'the student has {counts[0]} classes and {place.title} {counts[1]}: set '
+                f'`model.architecture.{keys[0]}` and `{place.settings}.{keys[1]}` to the same '
+                'number'
+            )
     if 1 in counts:
         raise ValueError(
             f'`model.architecture.{class_count_key(student)}` is 1, and between one class and '
@@ -90,15 +93,3 @@ def check_trainable(key: str, model: nn.Module) -> None:
             f'{where}.num_classes is {declared}, but the model has {count} classes: '
             f'set it to {count}'
         )
-
-
-def class_count_key(model: nn.Module) -> str:
-    """Where in its config a model says how many classes it has."""
-    if isinstance(model, HuggingFaceClassifier):
-        # What a Transformers config calls it.
-        return 'num_labels'
-    try:
-        part = find_outputs(model).layers[0].partition('.')[0]
-    except ValueError:
-        part = 'head'
-    return 'num_classes' if part == 'model' else f'{part}.num_classes'

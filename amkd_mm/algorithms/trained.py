@@ -4,7 +4,7 @@ from mmengine.config import Config
 from mmrazor.registry import MODELS
 from torch import nn
 
-from ..checkpoints.distillation import lacks_teacher_file, load_all, network_weights
+from ..checkpoints.distillation import existing_teacher_files, load_all, network_weights
 from ..checkpoints.files import read_checkpoint
 from ..checkpoints.fit import STUDENT, TEACHER
 from ..classifiers.activation_checkpointing import disable_checkpointing
@@ -38,8 +38,8 @@ def load_distillation(
         places = {TEACHER: 'model.teacher', **places}
     weights = {prefix: network_weights(f'{key}: {path}', checkpoint, prefix) for prefix in places}
     settings = model_settings(cfg)
-    if lacks_teacher_file(settings):
-        settings['teacher_ckpt'] = None
+    if 'teacher_ckpt' in settings:
+        settings['teacher_ckpt'] = existing_teacher_files(settings)
     algorithm = MODELS.build(settings)
     networks = {TEACHER: getattr(algorithm, 'teacher', None), STUDENT: algorithm.architecture}
     for prefix, place in places.items():

@@ -11,7 +11,7 @@ from ..classifiers import num_classes
 from ..data_preprocessors.normalizer import Normalizer
 from ..datasets.class_numbers import check_labels
 from ..samplers import BoundarySampler
-from ..teachers.folded_teacher import FoldedTeacher
+from ..teachers import fold_teacher
 from .boundary_planes import BoundaryPlane, boundary_planes
 from .boundary_samples import Mover, distances, first_of_each_class
 from .boundary_verdict import boundary_verdict
@@ -261,7 +261,7 @@ def classifier(
         normalizer (Normalizer): Of the network's own inputs.
         shared (Normalizer, optional): Of the function's inputs. Defaults to None, the own one.
     """
-    folded = FoldedTeacher(network)
+    folded = fold_teacher(network)
 
     def classify(inputs):
         if shared is not None:

@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from .settings import BenchmarkError
 
+# Folders of configs of several methods.
+SEVERAL = ('mixes', 'multi_teacher')
+
 
 class NamedConfig(NamedTuple):
     """What the name of a config says, ``METHOD_TEACHER_STUDENT_GPUSxbBATCH_DATA.py``.
@@ -16,7 +19,7 @@ class NamedConfig(NamedTuple):
 
     path: Path
     method: str
-    """The folder; in ``mixes``, which has several methods, the beginning of the file's name."""
+    """The folder; in those with several methods, the beginning of the file's name."""
     teacher: str
     student: str
     data: str
@@ -29,13 +32,14 @@ class NamedConfig(NamedTuple):
 
 def plain(name: str) -> str:
     """With underscores only, as the names in ``_base_``."""
-    return name.replace('-', '_')
+    return name.replace('-', '_').replace('+', '_')
 
 
 def read_name(path: Path) -> NamedConfig | None:
     """What the name of a config says; None if it is another kind of name.
 
     The second of two stages is the method's; what trains the first is found as its prerequisite.
+    Several teachers have ``+`` between their names.
     """
     fields = path.stem.removesuffix('_train').split('_')
     batch = next((i for i, field in enumerate(fields) if field.replace('xb', '').isdigit()), 0)
@@ -43,7 +47,7 @@ def read_name(path: Path) -> NamedConfig | None:
     if not batch or len(fields) != batch + 2:
         return None
     method, *networks = path.parent.name, *fields[:batch]
-    if method == 'mixes':
+    if method in SEVERAL:
         method = networks[0]
     alone = method == 'vanilla' or plain('_'.join(networks[:-1])) == plain(method)
     teacher = '' if alone or len(networks) < 2 else networks[-2]
@@ -57,8 +61,9 @@ def choose_configs(folder: Path, pair: str, methods: Sequence[str] = ()) -> list
         folder (Path): Of configs, with a folder for each method.
         pair (str): ``TEACHER_STUDENT``, or ``TEACHER_STUDENT_DATA`` where there is that pair for
             several data sets. Hyphens and underscores are the same.
-        methods (Sequence[str]): Names of their folders, or of the methods in ``mixes``, such as
-            ``amkd-dkd``; ``vanilla`` is the student alone. Defaults to all of the pair.
+        methods (Sequence[str]): Names of their folders, or of the methods in ``mixes`` and
+            ``multi_teacher``, such as ``amkd-dkd``; ``vanilla`` is the student alone. Defaults to
+            all of the pair.
 
     Returns:
         list[Path]: A file for each method, in their order. What follows the data in a name, as in

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from .files import exists
+from .files import exists, teacher_checkpoints
 from .fit import moved, weights_in
 
 
@@ -47,10 +47,18 @@ def load_all(source: str, network: nn.Module, weights: Mapping[str, Tensor], key
 
 
 def lacks_teacher_file(model: Mapping) -> bool:
-    """Whether ``teacher_ckpt`` of a model's config is a file that is gone.
+    """Whether ``teacher_ckpt`` of a model's config names a file that is gone."""
+    return any(not exists(path) for _, path in teacher_checkpoints(model))
+
+
+def existing_teacher_files(model: Mapping) -> str | dict[str, str | None] | None:
+    """``teacher_ckpt`` of a model's config, with None for files that are gone.
 
     The checkpoint of a distillation holds the teacher, too. Only how the images of the teacher were
     normalised may stand nowhere else.
     """
-    path = model.get('teacher_ckpt')
-    return bool(path) and not exists(path)
+    gone = {path for _, path in teacher_checkpoints(model) if not exists(path)}
+    given = model.get('teacher_ckpt')
+    if isinstance(given, Mapping):
+        return {name: None if path in gone else path for name, path in given.items()}
+    return None if given in gone else given

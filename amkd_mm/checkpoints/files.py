@@ -4,7 +4,7 @@ import logging
 import os.path as osp
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mmengine.logging import print_log
@@ -132,17 +132,32 @@ def candidates(work_dir: Path) -> list[str]:
 def named_checkpoints(cfg: dict) -> Iterator[tuple[str, str]]:
     """The checkpoints that a config names: the dotted keys of the settings, and the paths.
 
-    ``load_from``, ``teacher_ckpt``, the ``ckpt_path`` of data-free methods' teachers, and the
-    ``checkpoint`` of every ``init_cfg=dict(type='Pretrained', ...)``.
+    ``load_from``, ``teacher_ckpt``, which may have several, the ``ckpt_path`` of data-free methods'
+    teachers, and the ``checkpoint`` of every ``init_cfg=dict(type='Pretrained', ...)``.
     """
     if cfg.get('load_from'):
         yield 'load_from', cfg['load_from']
     yield from _named_below('model', cfg.get('model'))
 
 
+def teacher_checkpoints(model: Mapping) -> Iterator[tuple[str, str]]:
+    """``teacher_ckpt`` of a model's config, or its entry for each of several teachers.
+
+    Yields:
+        tuple[str, str]: Its key in ``model``, and the path.
+    """
+    given = model.get('teacher_ckpt')
+    entries = given if isinstance(given, Mapping) else {'': given}
+    for name, path in entries.items():
+        if isinstance(path, str) and path:
+            yield f'teacher_ckpt.{name}'.rstrip('.'), path
+
+
 def _named_below(key: str, node) -> Iterator[tuple[str, str]]:
     if isinstance(node, dict):
-        names = ['teacher_ckpt', 'ckpt_path']
+        for name, path in teacher_checkpoints(node):
+            yield f'{key}.{name}', path
+        names = ['ckpt_path']
         if node.get('type') in ('Pretrained', 'PretrainedInit'):
             names.append('checkpoint')
         for name, value in node.items():

@@ -51,11 +51,14 @@ def find_outputs(model: nn.Module) -> Outputs:
 
     Args:
         model (nn.Module): ``ImageClassifier``, ``TimmClassifier``, ``HuggingFaceClassifier``,
-            ``TorchVisionClassifier``, or another one with a ``head``.
+            ``TorchVisionClassifier``, or another one with a ``head``, or one that says it itself by
+            a method of this name.
 
     Raises:
         ValueError: If it has no layer of class scores.
     """
+    if hasattr(model, 'find_outputs'):
+        return model.find_outputs()
     head = getattr(model, 'head', None)
     if isinstance(head, nn.Module):
         if isinstance(head, ArcFaceClsHead):
@@ -152,6 +155,18 @@ def num_classes(model: nn.Module) -> int | None:
         return declared or width(class_layers(model)[0], 'out')
     except ValueError:
         return None
+
+
+def class_count_key(model: nn.Module) -> str:
+    """Where in its config a model says how many classes it has."""
+    if isinstance(model, HuggingFaceClassifier):
+        # What a Transformers config calls it.
+        return 'num_labels'
+    try:
+        part = find_outputs(model).layers[0].partition('.')[0]
+    except ValueError:
+        part = 'head'
+    return 'num_classes' if part == 'model' else f'{part}.num_classes'
 
 
 def embedding_width(model: nn.Module) -> int:

@@ -12,6 +12,10 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
+from ..checkpoints.files import teacher_checkpoints
+from ..classifiers import members_of
+from ..teachers import TeacherKeys
+
 PACKAGES = ('torch', 'mmengine', 'mmpretrain', 'mmrazor', 'amkd_mm')
 RUNNER = inspect.getsourcefile(Runner)
 
@@ -78,21 +82,24 @@ def log(runner, what, rows):
         'versions': f'Python {platform.python_version()}, '
         + ', '.join(f'{name} {import_module(name).__version__}' for name in PACKAGES),
     }
-    lines = [f'  {name:10} {text}' for name, text in rows.items()]
+    width = max(10, *map(len, rows))
+    lines = [f'  {name:{width}} {text}' for name, text in rows.items()]
     runner.logger.info('\n'.join([f'{what} {runner.cfg.filename or "a config"}', *lines]))
 
 
 def describe_networks(runner):
     """A row on each network of an algorithm, or on the one that there is."""
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    parts = {'student': getattr(model, 'architecture', None), 'teacher': None}
-    if parts['student'] is None:
+    student = getattr(model, 'architecture', None)
+    if student is None:
         return {'network': describe_network(model)}
-    parts['teacher'] = getattr(model, 'teacher', None)
-    rows = {key: describe_network(part) for key, part in parts.items() if part is not None}
-    path = runner.cfg.get('model', {}).get('teacher_ckpt')
-    if 'teacher' in rows and path:
-        rows['teacher'] += f', from {path}'
+    rows = {'student': describe_network(student)}
+    paths = dict(teacher_checkpoints(runner.cfg.get('model', {})))
+    teacher = getattr(model, 'teacher', None)
+    for name, network in members_of(teacher).items() if teacher is not None else ():
+        path = paths.get(TeacherKeys(name).of('teacher_ckpt'))
+        origin = f', from {path}' if path else ''
+        rows[f'teacher {name}'.rstrip()] = describe_network(network) + origin
     return rows
 
 

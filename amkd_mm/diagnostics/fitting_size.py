@@ -1,6 +1,6 @@
 """Whether the networks take images of a size, and which they would take."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import torch
@@ -8,8 +8,11 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 from torch import Tensor, nn
 
-from ..classifiers import predict_logits
+from ..classifiers import members_of, predict_logits
 from ..classifiers.modes import evaluation_mode
+from ..teachers import InputAdapter
+from ..teachers.keys import TeacherKeys
+from ..teachers.settings import member_settings
 from .errors import describe
 from .images import dataset_settings
 from .report import Report
@@ -64,9 +67,32 @@ def fit(
     raise ValueError(f'{text} It takes none of the usual sizes.')
 
 
-def fit_teacher(report: Report, algorithm: nn.Module, images: Tensor, cfg: Config) -> Tensor:
-    """Logits of the teacher; ``input_adapter`` gets the size that it needs."""
-    teacher, adapter = algorithm.teacher, getattr(algorithm, 'input_adapter', None)
+def fit_teachers(
+    report: Report, algorithm: nn.Module, images: Tensor, cfg: Config
+) -> dict[str, Tensor]:
+    """Logits of each teacher by name; its adapter gets the size that it needs."""
+    adapters, settings = (
+        getattr(algorithm, 'input_adapters', {}),
+        member_settings(cfg.model.teacher),
+    )
+    return {
+        name: fit_teacher(
+            report, teacher, adapters.get(name), images, cfg, settings[name], TeacherKeys(name)
+        )
+        for name, teacher in members_of(algorithm.teacher).items()
+    }
+
+
+def fit_teacher(
+    report: Report,
+    teacher: nn.Module,
+    adapter: InputAdapter | None,
+    images: Tensor,
+    cfg: Config,
+    settings: Mapping,
+    keys: TeacherKeys,
+) -> Tensor:
+    """Logits of a teacher; its adapter gets the size that it needs."""
 
     def resize(size):
         if not adapter.renormalizes and not adapter.size:
@@ -75,13 +101,15 @@ def fit_teacher(report: Report, algorithm: nn.Module, images: Tensor, cfg: Confi
         return images
 
     size = tuple(getattr(adapter, 'size', None) or images.shape[-2:])
-    write = 'model.teacher_input_size={}'
-    logits, other = fit(report, 'teacher', teacher, images, size, resize, write)
-    path, own = cfg.model.teacher.get('cfg_path'), declared_size(teacher)
+    write = f'{keys.input_size}={{}}'
+    logits, other = fit(
+        report, keys.title.removeprefix('the '), teacher, images, size, resize, write
+    )
+    path, own = settings.get('cfg_path'), declared_size(teacher)
     plain = get_config(path) if path else cfg.get('teacher_cfg', {})
     expected = own or pipeline_size(dataset_settings(plain).get('pipeline'))
     if other is None and expected not in (None, size):
-        text = f'the teacher is made for images of {shown(expected)}, as its '
+        text = f'{keys.title} is made for images of {shown(expected)}, as its '
         text += f'{"`img_size`" if own else "own config"} says, and gets {shown(size)}'
         (report.problem if own else report.note)(text, write.format(written(expected)))
     return logits

@@ -10,34 +10,51 @@ from mmengine.registry import MODELS
 from mmpretrain.registry import DATASETS
 from torch import nn
 
-from ..algorithms.pair_checks import class_count_key
-from ..classifiers import embedding_width, num_classes
+from ..checkpoints.files import teacher_checkpoints
+from ..classifiers import class_count_key, embedding_width, num_classes
 from ..config.classes import class_name, class_of
 from ..config.model_settings import model_settings
+from ..teachers.keys import SINGLE, TeacherKeys
+from ..teachers.settings import has_own_weights, member_settings
 from .errors import advice, describe
 from .images import dataset_settings
 from .report import Report
 
-CHECKPOINT = "model.teacher_ckpt='PATH or URL of a checkpoint of this teacher'"
-# Where a config has the networks.
-PLACES = dict(student='architecture', teacher='teacher')
+# Where a config has the student.
+STUDENT = 'model.architecture'
+
+
+def checkpoint_line(keys: TeacherKeys = SINGLE) -> str:
+    """What to write for the checkpoint of a teacher."""
+    return f"{keys.checkpoint}='PATH or URL of a checkpoint of this teacher'"
 
 
 def build(report: Report, cfg: Config) -> tuple[nn.Module | None, bool]:
-    """The algorithm, if need be without checkpoint, or None, and if its teacher has weights."""
+    """The algorithm, if need be without checkpoints, or None, and if its teachers have weights."""
     settings = model_settings(cfg)
-    teacher, given = settings['teacher'], settings.get('teacher_ckpt')
-    own = teacher.get('pretrained') or 'Pretrained' in str(teacher.get('init_cfg'))
-    if not given and not own:
-        report.problem('the teacher has no checkpoint: its weights are random', CHECKPOINT)
-    for path in (given, None):
+    given, paths = settings.get('teacher_ckpt'), dict(teacher_checkpoints(settings))
+    members = member_settings(settings['teacher'])
+    random = []
+    for keys, network in ((TeacherKeys(name), network) for name, network in members.items()):
+        if keys.of('teacher_ckpt') not in paths and not has_own_weights(network):
+            random.append(keys)
+            text = f'{keys.title} has no checkpoint: its weights are random'
+            report.problem(text, checkpoint_line(keys))
+    # Of the rest, those without are told already.
+    if isinstance(given, dict):
+        given = {name: given.get(name) for name in {**members, **given}}
+    for checkpoints in (given, None):
         try:
-            return MODELS.build(dict(deepcopy(settings), teacher_ckpt=path)), bool(path or own)
+            algorithm = MODELS.build(dict(deepcopy(settings), teacher_ckpt=checkpoints))
+            own = all(map(has_own_weights, members.values()))
+            return algorithm, own or bool(checkpoints and not random)
         except Exception as error:  # Registries raise what the classes raise.
             text = describe(error, cfg)
         # AMKD names the key, MMRazor's algorithms the file.
-        about_path = path and ('model.teacher_ckpt:' in text or path in text)
-        report.problem(text, CHECKPOINT if about_path else advice(text))
+        keys = [f'model.{key}' for key, path in paths.items() if path in text]
+        about_path = checkpoints and ('model.teacher_ckpt' in text or keys)
+        write = f"{keys[0]}='PATH or URL of a checkpoint of this teacher'" if keys else ''
+        report.problem(text, (write or checkpoint_line()) if about_path else advice(text))
         if not about_path:
             return None, False
 
@@ -49,9 +66,16 @@ def width_of(network: nn.Module) -> int | None:
 
 
 def report_networks(
-    report: Report, cfg: Config, networks: Mapping[str, nn.Module | None], dataset: Any
+    report: Report,
+    cfg: Config,
+    networks: Mapping[str, nn.Module | None],
+    dataset: Any,
+    places: Mapping[str, str],
 ) -> None:
-    """Rows on the networks as they are, and on the data set; None is one that cannot be built."""
+    """Rows on the networks as they are, and on the data set; None is one that cannot be built.
+
+    ``places`` says where the config has each network.
+    """
 
     def row(label, function):
         report.row(label, *('' if n is None else function(n) for n in networks.values()))
@@ -73,14 +97,13 @@ def report_networks(
         found = network and num_classes(network)
         text = f'the data set has {number} classes and the {key} {found}'
         if found and found < number:
-            place = PLACES.get(key, f'teachers.{key}.build_cfg')
-            report.problem(text, f'model.{place}.{class_count_key(network)}={number}')
+            report.problem(text, f'{places[key]}.{class_count_key(network)}={number}')
         elif found and 0 < number < found:
             report.note(text)
 
 
 def check_widths(report: Report, networks: Mapping[str, nn.Module | None], cfg: Config) -> None:
-    """Say what a connector needs where the embeddings differ in width."""
+    """Say what a connector needs where the embeddings of student and teacher differ in width."""
     widths = [network and width_of(network) for network in networks.values()]
     connectors = cfg.model.get('distiller', {}).get('connectors') or {}
     given = connectors.get('embedding', {}).get('module_args', {})

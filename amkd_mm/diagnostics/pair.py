@@ -9,9 +9,13 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from .fitting_size import fit, fit_teacher
+from ..checkpoints.files import teacher_checkpoints
+from ..classifiers import members_of
+from ..teachers.keys import TeacherKeys
+from ..teachers.settings import member_settings
+from .fitting_size import fit, fit_teachers, logits_of
 from .images import data_sets, items_for_step, preprocess, read_images
-from .networks import CHECKPOINT, build, check_widths, report_networks
+from .networks import STUDENT, build, check_widths, checkpoint_line, report_networks
 from .report import Report
 from .sizes import Size, shown
 from .step import report_boundary, report_losses, report_step, sample_hooks
@@ -23,13 +27,23 @@ def check_pair(report: Report, cfg: Config, batch_size: int) -> None:
     found = read_images(report, cfg, 'train', batch_size)
     datasets = data_sets(report, cfg, found.dataset)
     algorithm, knows = build(report, cfg)
-    networks = {key: getattr(algorithm, key, None) for key in ('student', 'teacher')}
-    for key, settings in zip(networks, (cfg.model.architecture, cfg.model.teacher), strict=True):
+    members = member_settings(cfg.model.teacher)
+    settings = dict(student=cfg.model.architecture)
+    settings.update((name or 'teacher', network) for name, network in members.items())
+    places = {name or 'teacher': TeacherKeys(name).settings for name in members}
+    networks = dict.fromkeys(settings)
+    if algorithm is not None:
+        networks['student'] = algorithm.student
+        for name, network in members_of(algorithm.teacher).items():
+            networks[name or 'teacher'] = network
+    for key in networks:
         with suppress(Exception):  # One of them may be why there is no algorithm.
-            networks[key] = networks[key] or MODELS.build(settings.to_dict())
-    report_networks(report, cfg, networks, found.dataset)
+            networks[key] = networks[key] or MODELS.build(settings[key].to_dict())
+    report.name_networks(*networks)
+    report_networks(report, cfg, networks, found.dataset, dict(places, student=STUDENT))
     check_class_names(report, datasets, algorithm, knows)
-    check_widths(report, networks, cfg)
+    if len(networks) == 2:
+        check_widths(report, networks, cfg)
     if algorithm is None:
         return
     for change in getattr(algorithm, 'adaptations', []):
@@ -48,15 +62,22 @@ def check_pair(report: Report, cfg: Config, batch_size: int) -> None:
     items = items_for_step(report, cfg, found, algorithm.student, batch_size)
     student_logits, size = fit_student(report, algorithm, items)
     images = preprocess(preprocessor, items)
-    logits = fit_teacher(report, algorithm, images, cfg)
+    teachers = members_of(algorithm.teacher)
+    logits = fit_teachers(report, algorithm, images, cfg)
     report_inputs(report, algorithm, images)
-    report.row('logits', shown(student_logits.shape), shown(logits.shape))
-    if not logits.isfinite().all():
-        report.problem("the teacher's logits are not finite", CHECKPOINT)
-    right = report_labels(report, items, logits, relabels=found.items is None or not knows)
-    if knows:
-        path = cfg.model.get('teacher_ckpt')
-        report_accuracy(report, algorithm.teacher, preprocessor, datasets, path, CHECKPOINT, size)
+    report.row('logits', *(shown(found.shape) for found in (student_logits, *logits.values())))
+    for name, given in logits.items():
+        if not given.isfinite().all():
+            keys = TeacherKeys(name)
+            report.problem(f'the logits of {keys.title} are not finite', checkpoint_line(keys))
+    answers = logits_of(algorithm.teacher, images)
+    right = report_labels(report, items, answers, relabels=found.items is None or not knows)
+    paths = dict(teacher_checkpoints(cfg.model))
+    for name, teacher in teachers.items() if knows else ():
+        keys = TeacherKeys(name)
+        path = paths.get(keys.of('teacher_ckpt'))
+        write = checkpoint_line(keys)
+        report_accuracy(report, teacher, preprocessor, datasets, path, write, size, keys)
     step = report_step(report, algorithm, items, cfg, hooks)
     report.row('teacher runs in', mode_of(algorithm))
     report_boundary(report, step, algorithm, images, right)

@@ -7,14 +7,13 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ..algorithms.pair_checks import class_count_key
 from ..checkpoints.files import exists
-from ..classifiers import num_classes
+from ..classifiers import class_count_key, num_classes
 from ..classifiers.modes import evaluation_mode
 from ..config.model_settings import model_settings
 from ..hooks.class_check_hook import teachers_of
 from .images import data_sets, items_for_step, preprocess, read_images
-from .networks import report_networks
+from .networks import STUDENT, report_networks
 from .report import Report
 from .sizes import shown
 from .step import report_losses, report_step
@@ -42,7 +41,8 @@ def check_single(report: Report, cfg: Config, batch_size: int) -> None:
     teachers = {key.rpartition('.')[2]: network for key, network in teachers_of(algorithm).items()}
     networks = dict(student=algorithm.student, **teachers)
     report.name_networks(*networks)
-    report_networks(report, cfg, networks, found.dataset)
+    places = {name: f'model.teachers.{name}.build_cfg' for name in teachers}
+    report_networks(report, cfg, networks, found.dataset, dict(places, student=STUDENT))
     check_class_names(report, datasets, algorithm, any(paths.values()))
     for name, teacher in teachers.items():
         counts = num_classes(algorithm.student), num_classes(teacher)

@@ -10,12 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoints.files import read_checkpoint
-from ..classifiers import num_classes
+from ..classifiers import members_of, num_classes
 from ..data_preprocessors.normalizer import Normalizer
 from ..datasets.batches import labels_of
 from ..datasets.class_numbers import check_class_numbers, class_numbers
 from ..hooks.class_check_hook import teacher_numbers
 from ..teachers.chance_check import is_guessing
+from ..teachers.keys import SINGLE, TeacherKeys
 from .errors import advice
 from .fitting_size import logits_of
 from .images import preprocess
@@ -30,21 +31,25 @@ TOLERANCE = 0.1
 
 def report_inputs(report: Report, algorithm: nn.Module, images: Tensor) -> None:
     """Rows on what the networks get of preprocessed images."""
-    adapter = getattr(algorithm, 'input_adapter', None)
-    wanted = adapter.wanted if adapter else algorithm.data_preprocessor
-    normalizers = [Normalizer(algorithm.data_preprocessor), Normalizer(wanted)]
-    sizes = images.shape[-2:], (adapter and adapter.size) or images.shape[-2:]
-    report.row('input', f'{shown(sizes[0])}, {images.shape[1]} channels', shown(sizes[1]))
+    # Of MMRazor's own algorithms there is none.
+    adapters = list(getattr(algorithm, 'input_adapters', {'': None}).values())
+    own = algorithm.data_preprocessor
+    normalizers = [Normalizer(own)]
+    normalizers += [Normalizer(adapter.wanted if adapter else own) for adapter in adapters]
+    sizes = [(adapter and adapter.size) or images.shape[-2:] for adapter in adapters]
+    channels = f'{shown(images.shape[-2:])}, {images.shape[1]} channels'
+    report.row('input', channels, *map(shown, sizes))
     for key in ('mean', 'std'):
         values = [getattr(normalizer, key).flatten().tolist() for normalizer in normalizers]
         report.row(key, *(', '.join(f'{value:.6g}' for value in found) for found in values))
     if images.shape[1] == 3:
         swaps = (normalizer.swaps_channels for normalizer in normalizers)
         report.row('channel order', *('reversed' if swap else 'as loaded' for swap in swaps))
-    done = [adapter and adapter.renormalizes and f'normalised anew, as its {adapter.source} says']
-    done.append(adapter and adapter.size and f'resized to {shown(adapter.size)}')
-    done = ', '.join(filter(None, done))
-    report.row('teacher inputs', done or 'those of the student, as they are')
+    for name, adapter in zip(members_of(algorithm.teacher), adapters, strict=True):
+        done = adapter and adapter.renormalizes and f'normalised anew, as its {adapter.source} says'
+        sized = adapter and adapter.size and f'resized to {shown(adapter.size)}'
+        done = ', '.join(filter(None, [done, sized]))
+        report.row(f'{name or "teacher"} inputs', done or 'those of the student, as they are')
 
 
 def mode_of(algorithm: nn.Module) -> str:
@@ -95,6 +100,7 @@ def report_accuracy(
     path: str | None,
     write: str,
     size: Size | None = None,
+    keys: TeacherKeys = SINGLE,
 ) -> None:
     """Say whether a teacher knows the data, guesses, or is far below its usual.
 
@@ -107,6 +113,7 @@ def report_accuracy(
         write (str): What to write if it guesses.
         size (tuple[int, int], optional): Of images that the student needs. Defaults to None, as
             they are.
+        keys (TeacherKeys): Where the config has the teacher. Defaults to those of a single one.
     """
     right = total = 0
     for split, dataset in datasets.items():
@@ -119,17 +126,19 @@ def report_accuracy(
         return
     accuracy, classes = right / total, num_classes(teacher) or 2
     found = f'right on {right} of {total} images, {accuracy:.0%}'
-    report.row('teacher accuracy', f'{found} ({place}); chance is {1 / classes:.2g}')
+    report.row(
+        f'{keys.member or "teacher"} accuracy', f'{found} ({place}); chance is {1 / classes:.2g}'
+    )
     usual = path and logged_accuracy(path)
     look = 'check its normalisation, the size of its images and the order of the classes'
     if is_guessing(right, total, classes):
-        text = f'the teacher is {found}, which is guessing among {classes} classes: {look}'
+        text = f'{keys.title} is {found}, which is guessing among {classes} classes: {look}'
         report.problem(text, write)
     elif usual and accuracy < usual - TOLERANCE:
-        text = f'the teacher is weak: {found}, but its training logged {usual:.0%}: {look}'
+        text = f'{keys.title} is weak: {found}, but its training logged {usual:.0%}: {look}'
         report.problem(text)
     elif accuracy < 0.5:
-        report.doubt = f', but the teacher is weak: {found}'
+        report.doubt = f', but {keys.title} is weak: {found}'
 
 
 def check_class_names(

@@ -51,6 +51,8 @@ class BoundarySampleHook(SampleHook):
             processes each has its own, and all resume with that of the first. ``attacked``,
             ``reached``, ``probability_gap`` and ``l2`` in the log are those of the last new
             samples. Defaults to 1.
+        teacher (str, optional): Of a ``TeacherEnsemble``, the member whose boundary it is. Defaults
+            to None, the boundary of the mean of all members.
         **kwargs: ``begin``, ``end``, ``interval``, ``by_epoch`` and ``amp`` of ``SampleHook``. With
             ``amp=True`` boundary samples are no closer to the boundary than half precision can
             tell.
@@ -76,9 +78,11 @@ class BoundarySampleHook(SampleHook):
         student_correct: bool = False,
         keep_unreached: bool = False,
         reuse: int = 1,
+        teacher: str | None = None,
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
+        self.teacher = teacher
         check_num_samples(self.name, num_samples)
         check_bool('BoundarySampleHook: student_correct', student_correct)
         check_bool('BoundarySampleHook: keep_unreached', keep_unreached)

@@ -8,7 +8,7 @@ from mmengine.model import is_model_wrapper
 from mmpretrain.models import BaseSelfSupervisor
 from torch import nn
 
-from ..classifiers import num_classes
+from ..classifiers import members_of, num_classes
 from ..datasets.batches import labels_of
 from ..datasets.class_numbers import (
     ClassNumbers,
@@ -18,6 +18,7 @@ from ..datasets.class_numbers import (
     number,
     recorded_classes,
 )
+from ..teachers import TeacherKeys
 
 
 class ClassCheckHook(Hook):
@@ -119,10 +120,11 @@ def student_of(model: nn.Module) -> nn.Module:
 
 
 def teachers_of(model: nn.Module) -> dict[str, nn.Module]:
-    """The teachers of an algorithm by config key: one, or several in data-free distillation."""
+    """The teachers of an algorithm by config key: one, or several."""
     found = {}
     if isinstance(getattr(model, 'teacher', None), nn.Module):
-        found['model.teacher'] = model.teacher
+        for name, network in members_of(model.teacher).items():
+            found[TeacherKeys(name).settings] = network
     several = getattr(model, 'teachers', None)
     if isinstance(several, nn.ModuleDict):
         found.update({f'model.teachers.{name}': network for name, network in several.items()})

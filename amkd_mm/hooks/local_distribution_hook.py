@@ -29,6 +29,8 @@ class LocalDistributionHook(SampleHook):
         num_steps (int): Of SVGD. Defaults to 3.
         num_samples (int | float): Most images of a batch to be surrounded, chosen at random; a
             float is a share. Defaults to 1.0, all.
+        teacher (str, optional): Of a ``TeacherEnsemble``, the member whose distribution it is.
+            Defaults to None, that of the mean of all members.
         **kwargs: As ``SampleHook``.
 
     Raises:
@@ -44,9 +46,11 @@ class LocalDistributionHook(SampleHook):
         radius: float = 5e-4,
         num_steps: int = 3,
         num_samples: int | float = 1.0,
+        teacher: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.teacher = teacher
         check_num_samples(self.name, num_samples)
         check_int('LocalDistributionHook: num_particles', num_particles, minimum=1)
         check_int('LocalDistributionHook: num_steps', num_steps, minimum=1)

@@ -7,6 +7,7 @@ from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
+from ..classifiers import members_of
 from ..config.argument_checks import check_bool, check_int, check_number
 from ..config.int_or_fraction import IntOrFraction, check_int_or_fraction, to_absolute
 from ..data_preprocessors.normalizer import Normalizer
@@ -34,7 +35,8 @@ class SampleHook(Hook):
             (``--amp``), too. Defaults to False.
 
     Raises:
-        ValueError: If an argument is out of its range, or the preprocessor mixes images.
+        ValueError: If an argument is out of its range, the preprocessor mixes images, or there is
+            no such teacher.
         TypeError: If an argument is of another type, the algorithm is not ``AMKD``, or the batch is
             not as MMPretrain's datasets give it.
     """
@@ -43,6 +45,8 @@ class SampleHook(Hook):
     """Before the names of what is logged."""
     sampler: Sampler
     """What makes the samples, built by the subclass."""
+    teacher: str | None = None
+    """Of an ensemble of teachers, the member that the sampler asks; None for their mean."""
 
     def __init__(
         self,
@@ -93,6 +97,13 @@ class SampleHook(Hook):
                 '`data_preprocessor.batch_augments=None`, which leaves out Mixup and CutMix, also '
                 'those in the `train_cfg` of `model.architecture`'
             )
+        if self.teacher is not None and self.teacher not in members_of(model.teacher):
+            members = [name for name in members_of(model.teacher) if name]
+            raise ValueError(
+                f'{self.name}: teacher={self.teacher!r} is not a member of `model.teacher`: '
+                + (f'use one of {members}' if members else "it needs type='TeacherEnsemble'")
+                + ', or leave it out'
+            )
         check_unit(self.name, runner, self.by_epoch, begin=self.begin, end=self.end)
         self.algorithm = model
         model.samplers = [hook.sampler for hook in sample_hooks(runner)]
@@ -114,7 +125,7 @@ class SampleHook(Hook):
         where = (runner.seed, runner.iter, get_rank())
         seed = hash(where if self._place == 1 else (*where, self._place)) % 2**63
         size = image_size(self.name, 'train_pipeline', data_batch)
-        self.request = SampleRequest(seed, size, self.amp)
+        self.request = SampleRequest(seed, size, self.amp, self.teacher)
         self.algorithm.request_samples(self.sampler, self.request)
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:

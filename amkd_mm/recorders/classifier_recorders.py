@@ -10,7 +10,7 @@ from mmrazor.registry import TASK_UTILS
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from ..classifiers import find_outputs, to_embedding
+from ..classifiers import find_outputs, members_of, to_embedding
 from ..samplers import Samples
 
 
@@ -80,34 +80,57 @@ class LogitsRecorder(ClassifierRecorder):
 
     Those of several branches are summed as in the prediction, and the margin that ArcFace adds
     while training is left out.
+
+    Args:
+        teacher (str, optional): Of a ``TeacherEnsemble``, the member whose logits are recorded.
+            Defaults to None, their mean.
     """
+
+    def __init__(self, teacher: str | None = None) -> None:
+        super().__init__()
+        self.teacher = teacher
 
     def find_sources(self, model: nn.Module) -> tuple[str, ...]:
         """See :class:`ClassifierRecorder`."""
+        check_member(model, self.teacher)
         scores, self._to_logits, _ = find_outputs(model)
         return (scores,)
 
     def record(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
         """See :class:`ClassifierRecorder`."""
-        self.data_buffer.append(self._to_logits(outputs))
+        # The head of an ensemble gets what each member says.
+        logits = self._to_logits(outputs) if self.teacher is None else inputs[0][self.teacher]
+        self.data_buffer.append(logits)
 
     def known_record(self, samples: Samples) -> Tensor | None:
         """See :class:`ClassifierRecorder`; of the teacher."""
-        return samples.teacher_logits
+        return samples.teacher_logits if samples.teacher == self.teacher else None
 
 
 @TASK_UTILS.register_module()
 class EmbeddingRecorder(ClassifierRecorder):
     """Records the embedding, (N, D): what the layer that makes the class scores gets.
 
-    Feature maps are averaged, and several layers' features (of distilled tokens, or of branches)
-    concatenated.
+    Feature maps are averaged, and several layers' features (of distilled tokens, of branches, or of
+    the members of an ensemble) concatenated.
+
+    Args:
+        teacher (str, optional): Of a ``TeacherEnsemble``, the member whose embedding is recorded.
+            Defaults to None, those of all members.
     """
+
+    def __init__(self, teacher: str | None = None) -> None:
+        super().__init__()
+        self.teacher = teacher
+        self._found: list[Tensor] = []
 
     def find_sources(self, model: nn.Module) -> tuple[str, ...]:
         """See :class:`ClassifierRecorder`."""
-        self._found: list[Tensor] = []
-        return find_outputs(model).layers
+        check_member(model, self.teacher)
+        if self.teacher is None:
+            return find_outputs(model).layers
+        layers = find_outputs(members_of(model)[self.teacher]).layers
+        return tuple(f'{self.teacher}.{layer}' for layer in layers)
 
     def record(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
         """See :class:`ClassifierRecorder`."""
@@ -120,6 +143,15 @@ class EmbeddingRecorder(ClassifierRecorder):
         super().__enter__()
         # A step before may have failed between two layers.
         self._found = []
+
+
+def check_member(model: nn.Module, teacher: str | None) -> None:
+    """Raise ``ValueError`` if a teacher is named that is no member of a model."""
+    if teacher is not None and teacher not in members_of(model):
+        raise ValueError(
+            f'teacher={teacher!r}: {type(model).__name__} has no such member; it has '
+            f'{[name for name in members_of(model) if name]}'
+        )
 
 
 @TASK_UTILS.register_module()

@@ -61,6 +61,8 @@ class Samples(NamedTuple):
         teacher_logits (Tensor, optional): The teacher's logits at ``inputs``, (M, K), where the
             sampler knows them.
         statistics (dict[str, Tensor]): What there is to log, scalars; NaN for what has no value.
+        teacher (str, optional): Of an ensemble of teachers, the member that was asked. None, the
+            default, for their mean, or the only one. Set by the algorithm.
     """
 
     inputs: Tensor
@@ -70,6 +72,7 @@ class Samples(NamedTuple):
     targets: Tensor
     teacher_logits: Tensor | None
     statistics: dict[str, Tensor]
+    teacher: str | None = None
 
 
 class Sampler(ABC):
@@ -97,6 +100,8 @@ class SampleRequest:
         seed (int): Of all random numbers of the sampler.
         size (tuple[int, int]): Height and width of the images, without padding.
         amp (bool): Whether to make the samples in the mixed precision of the training.
+        teacher (str, optional): Of an ensemble of teachers, the member that the sampler asks. None,
+            the default, for their mean, or the only one.
         samples (Samples, optional): What the sampler gave; None if no step or no loss asked it.
         seconds (float): How long it took.
     """
@@ -104,6 +109,7 @@ class SampleRequest:
     seed: int
     size: tuple[int, int]
     amp: bool = False
+    teacher: str | None = None
     samples: Samples | None = None
     seconds: float = 0.0
 

@@ -49,10 +49,15 @@ class ReusingSampler(Sampler):
         self._count(self._calls + 1)
         labels = self._memory['labels']
         drawn = torch.randperm(len(labels), generator=generator)[:number].to(labels.device)
+        found = {name: values[drawn] for name, values in self._memory.items()}
         return Samples(
-            rows=torch.full_like(drawn, -1),
-            statistics=self._statistics,
-            **{name: values[drawn] for name, values in self._memory.items()},
+            found['inputs'],
+            found['origins'],
+            torch.full_like(drawn, -1),
+            found['labels'],
+            found['targets'],
+            found['teacher_logits'],
+            self._statistics,
         )
 
     def _add(self, samples: Samples, most: int) -> None:

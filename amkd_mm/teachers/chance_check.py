@@ -7,6 +7,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from ..datasets.batches import labels_of
+from .keys import SINGLE, TeacherKeys
 
 # Batches looked at.
 BATCHES = 10
@@ -32,9 +33,13 @@ class ChanceCheck:
     """Warns once if a teacher's accuracy over the first batches is that of guessing.
 
     The usual causes are a teacher without weights, or with another normalisation or label order.
+
+    Args:
+        keys (TeacherKeys): Where the config has the teacher. Defaults to those of a single one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keys: TeacherKeys = SINGLE) -> None:
+        self.keys = keys
         self.batches = self.correct = self.total = 0
 
     def update(self, logits: Tensor, data_samples: list[BaseDataElement]) -> None:
@@ -50,9 +55,9 @@ class ChanceCheck:
         self.batches += 1
         if self.batches == BATCHES and is_guessing(self.correct, self.total, logits.size(1)):
             warnings.warn(
-                f'the teacher classifies {self.correct / self.total:.1%} of the first {self.total} '
-                f'training images correctly, which is guessing among {logits.size(1)} classes: '
-                'check `model.teacher_ckpt`, its normalisation (`data_preprocessor`) and the order '
-                'of the classes',
+                f'{self.keys.title} classifies {self.correct / self.total:.1%} of the first '
+                f'{self.total} training images correctly, which is guessing among '
+                f'{logits.size(1)} classes: check `{self.keys.checkpoint}`, its normalisation '
+                '(`data_preprocessor`) and the order of the classes',
                 stacklevel=2,
             )

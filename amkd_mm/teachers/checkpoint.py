@@ -33,16 +33,18 @@ SETTINGS = (
 )
 
 
-def check_exists(path: str) -> None:
+def check_exists(path: str, key: str = 'model.teacher_ckpt') -> None:
     """Raise ``FileNotFoundError`` if ``path`` is a local file that does not exist."""
     if not exists(path):
         raise FileNotFoundError(
-            f'model.teacher_ckpt: {path!r} does not exist; train the teacher first, or give the '
+            f'{key}: {path!r} does not exist; train the teacher first, or give the '
             'path or URL of its checkpoint'
         )
 
 
-def load_teacher(teacher: nn.Module, path: str, strict: bool = True) -> dict | None:
+def load_teacher(
+    teacher: nn.Module, path: str, strict: bool = True, key: str = 'model.teacher_ckpt'
+) -> dict | None:
     """Load a teacher's weights, and insist that they fit.
 
     MMRazor only logs keys that do not match, and distils from a random teacher.
@@ -53,6 +55,7 @@ def load_teacher(teacher: nn.Module, path: str, strict: bool = True) -> dict | N
             the teacher, or its teacher does if that fits better; or a plain state dict. A local
             path or whatever MMEngine's ``CheckpointLoader`` understands.
         strict (bool): Whether every key must match. Otherwise one is enough.
+        key (str): Where the config names the file. Defaults to ``'model.teacher_ckpt'``.
 
     Returns:
         dict | None: The ``data_preprocessor`` that the teacher was trained with, as far as the
@@ -63,18 +66,18 @@ def load_teacher(teacher: nn.Module, path: str, strict: bool = True) -> dict | N
         ValueError: If it is not what the hash in its name says, does not load, or keys or shapes do
             not match; lists the first ones.
     """
-    check_exists(path)
-    checkpoint = read_checkpoint('model.teacher_ckpt', path)
+    check_exists(path, key)
+    checkpoint = read_checkpoint(key, path)
     chosen = choose(weights_in(checkpoint), teacher)
     weights = chosen.weights
-    check_weights(weights, teacher.state_dict(), f'model.teacher_ckpt: {path!r}')
+    check_weights(weights, teacher.state_dict(), f'{key}: {path!r}')
 
     # MMPretrain's backbones may rename keys of a checkpoint on loading, so that the match can
     # only be judged by loading. PyTorch reports differing shapes by an error of its own.
     try:
         missing, unexpected = teacher.load_state_dict(weights, strict=False)
     except RuntimeError as error:
-        message = f'model.teacher_ckpt: {path!r} does not fit the teacher: {error}'
+        message = f'{key}: {path!r} does not fit the teacher: {error}'
         raise ValueError(message) from None
 
     expected = len(teacher.state_dict())
@@ -86,25 +89,26 @@ def load_teacher(teacher: nn.Module, path: str, strict: bool = True) -> dict | N
             hint += '; give a checkpoint of this network, or set `model.teacher_ckpt_strict=False` '
             hint += 'if some of its weights are meant to be left out'
         raise ValueError(
-            f'model.teacher_ckpt: {path!r} does not fit the teacher: of its {expected} keys '
+            f'{key}: {path!r} does not fit the teacher: of its {expected} keys '
             f'{len(missing)} are missing {missing[:SHOWN]}, and {len(unexpected)} others are '
             f'unexpected {unexpected[:SHOWN]}{hint}'
         )
     if chosen.what:
-        print_log(f'model.teacher_ckpt: {chosen.what}', logger='current')
+        print_log(f'{key}: {chosen.what}', logger='current')
     # Keeps the loaded weights from being initialised again.
     teacher._is_init = True
     teacher._dataset_meta = dict(classes=recorded_classes(checkpoint))
     return recorded_preprocessor(checkpoint, chosen.part)
 
 
-def initial_preprocessor(teacher: nn.Module) -> dict | None:
+def initial_preprocessor(teacher: nn.Module, settings: str = 'model.teacher') -> dict | None:
     """What the checkpoint of a teacher's ``init_cfg`` says of its ``data_preprocessor``.
 
     Its weights are loaded later, when the Runner initialises the model.
 
     Args:
         teacher (nn.Module): The built teacher.
+        settings (str): Where the config has it. Defaults to ``'model.teacher'``.
 
     Returns:
         dict | None: As :func:`recorded_preprocessor`; None if no ``init_cfg`` of the teacher or its
@@ -119,7 +123,7 @@ def initial_preprocessor(teacher: nn.Module) -> dict | None:
         for init_cfg in [written] if isinstance(written, dict) else written:
             if init_cfg.get('type') in ('Pretrained', PretrainedInit):
                 path = init_cfg['checkpoint']
-                checkpoint = read_checkpoint(f'model.teacher.{key}init_cfg.checkpoint', path)
+                checkpoint = read_checkpoint(f'{settings}.{key}init_cfg.checkpoint', path)
                 part = init_cfg.get('prefix') or choose(weights_in(checkpoint), teacher).part
                 if module is teacher:
                     teacher._dataset_meta = dict(classes=recorded_classes(checkpoint))

@@ -12,7 +12,8 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..classifiers import predict_logits, to_logits
+from ..classifiers import TeacherEnsemble, predict_logits, to_logits
+from .keys import SINGLE, TeacherKeys
 
 # Largest deviation of a logit from the teacher's, relative to the largest logit; and of an input
 # gradient, which jumps where rounding moves an activation past the kink of a ReLU.
@@ -37,20 +38,23 @@ class FoldedTeacher:
         teacher (nn.Module): A classifier that gives its logits by ``mode='tensor'``.
         compile (bool | dict): Whether to compile the copied parts; a dict has arguments of
             :func:`torch.compile`. Defaults to False.
+        title (str): What messages call it. Defaults to ``'the teacher'``.
 
     Raises:
         ValueError: If ``compile`` is set and PyTorch is older than 2.0.
     """
 
-    def __init__(self, teacher: nn.Module, compile: bool | dict = False) -> None:
+    def __init__(
+        self, teacher: nn.Module, compile: bool | dict = False, title: str = SINGLE.title
+    ) -> None:
         if compile is not False and not hasattr(torch, 'compile'):
             raise ValueError(
                 f'`teacher_compile` needs PyTorch 2.0 or newer, not {torch.__version__}'
             )
-        self.teacher = teacher
+        self.teacher, self.title = teacher, title
         self.compile_options = {} if compile is True else compile
         self.parts = [name for name, part in teacher.named_children() if is_foldable(part)]
-        """Names of the teacher's children that are copied."""
+        """Names of the teacher's modules that are copied, its children."""
         if compile is not False and not self.parts:
             self._warn('there is no batch norm to fold, and `teacher_compile` has no effect')
         self._folded = teacher
@@ -67,9 +71,13 @@ class FoldedTeacher:
         Returns:
             Tensor: Logits, (N, K).
         """
+        return to_logits(self.network(inputs)(inputs, data_samples, mode='tensor'))
+
+    def network(self, inputs: Tensor) -> nn.Module:
+        """What computes the logits: the copy, which is made from inputs, or the teacher."""
         if self._state is None:
             self.update(inputs)
-        return to_logits(self._folded(inputs, data_samples, mode='tensor'))
+        return self._folded
 
     def update(self, inputs: Tensor) -> None:
         """Make the copy anew if the teacher has changed: weights, statistics, device or modules.
@@ -105,9 +113,8 @@ class FoldedTeacher:
         self._warn(f'its batch norm cannot be folded ({problem})')
         return self.teacher
 
-    @staticmethod
-    def _warn(problem: str) -> None:
-        text = f'The teacher runs as it is, not as a faster copy: {problem}'
+    def _warn(self, problem: str) -> None:
+        text = f'{capitalized(self.title)} runs as it is, not as a faster copy: {problem}'
         print_log(text, logger='current', level=logging.WARNING)
 
     def _fold(self, layout: torch.memory_format, inplace: bool) -> nn.Module:
@@ -154,6 +161,58 @@ class FoldedTeacher:
                 part = folded._modules[name]
                 folded._modules[name] = torch.compile(part, **self.compile_options)
         return folded
+
+
+class FoldedEnsemble(FoldedTeacher):
+    """A ``TeacherEnsemble`` whose members are each a :class:`FoldedTeacher`.
+
+    What is not of a member, such as the head that takes their mean, is the ensemble's own.
+
+    Args:
+        ensemble (TeacherEnsemble): Of classifiers that give their logits by ``mode='tensor'``.
+        compile (bool | dict): See :class:`FoldedTeacher`.
+
+    Raises:
+        ValueError: See :class:`FoldedTeacher`.
+    """
+
+    def __init__(self, ensemble: TeacherEnsemble, compile: bool | dict = False) -> None:
+        self.teacher = ensemble
+        self.members = {
+            name: FoldedTeacher(member, compile, TeacherKeys(name).title)
+            for name, member in ensemble.members.items()
+        }
+        """The folded members by name; each gives its own logits."""
+        self.parts = [
+            f'{name}.{part}' for name, member in self.members.items() for part in member.parts
+        ]
+
+    def network(self, inputs: Tensor) -> nn.Module:
+        """See :class:`FoldedTeacher`."""
+        folded = {name: member.network(inputs) for name, member in self.members.items()}
+        ensemble = copy(self.teacher)
+        ensemble._modules = {**self.teacher._modules, **folded}
+        return ensemble
+
+    def update(self, inputs: Tensor) -> None:
+        """See :class:`FoldedTeacher`."""
+        for member in self.members.values():
+            member.update(inputs)
+
+    def parameters(self) -> list[nn.Parameter]:
+        """See :class:`FoldedTeacher`."""
+        return [one for member in self.members.values() for one in member.parameters()]
+
+
+def fold_teacher(teacher: nn.Module, compile: bool | dict = False) -> FoldedTeacher:
+    """The folded copy of a classifier, or of several; arguments of :class:`FoldedTeacher`."""
+    kind = FoldedEnsemble if isinstance(teacher, TeacherEnsemble) else FoldedTeacher
+    return kind(teacher, compile)
+
+
+def capitalized(text: str) -> str:
+    """A text as the beginning of a sentence."""
+    return text[:1].upper() + text[1:]
 
 
 def is_foldable(part: nn.Module) -> bool:

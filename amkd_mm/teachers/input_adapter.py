@@ -7,6 +7,7 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 
 from ..data_preprocessors.normalizer import Normalizer
+from .keys import SINGLE, TeacherKeys
 
 
 class InputAdapter(nn.Module):
@@ -24,6 +25,7 @@ class InputAdapter(nn.Module):
             images.
         source (str, optional): What says so of the teacher, ``'config'`` or ``'checkpoint'``.
             Defaults to None, nothing.
+        keys (TeacherKeys): Where the config has the teacher. Defaults to those of a single one.
 
     Attributes:
         wanted (BaseDataPreprocessor): ``teacher``.
@@ -41,22 +43,22 @@ class InputAdapter(nn.Module):
         teacher: BaseDataPreprocessor,
         size: int | Sequence[int] | None = None,
         source: str | None = None,
+        keys: TeacherKeys = SINGLE,
     ) -> None:
         super().__init__()
         self.wanted, self.source = teacher, source
         given, wanted = Normalizer(student), Normalizer(teacher)
         if given.divisor != wanted.divisor:
             raise ValueError(
-                f'the student pads its images to multiples of {given.divisor} pixels and the '
-                f'teacher to those of {wanted.divisor}: set `pad_size_divisor` of '
-                '`data_preprocessor` and of `model.teacher.data_preprocessor` to the same number'
+                f'the student pads its images to multiples of {given.divisor} pixels and '
+                f'{keys.title} to those of {wanted.divisor}: set `pad_size_divisor` of '
+                f'`data_preprocessor` and of `{keys.settings}.data_preprocessor` to the same number'
             )
         self.swaps = given.swaps_channels != wanted.swaps_channels
         self.size = (size, size) if isinstance(size, int) else size and tuple(size)
         if self.size is not None and not (len(self.size) == 2 and min(self.size) > 0):
             raise ValueError(
-                '`model.teacher_input_size` must be a number of pixels, or height and width, not '
-                f'{size}'
+                f'`{keys.input_size}` must be a number of pixels, or height and width, not {size}'
             )
         # (x s + m - m') / s' as x a + b; channels in the student's order.
         mean, std, new_mean, new_std = (

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from copy import deepcopy
 
 from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
@@ -12,6 +11,7 @@ from ..checkpoints.recorded_config import check_normalization
 from ..data_preprocessors.building import build_preprocessor
 from ..data_preprocessors.normalizer import Normalizer
 from .input_adapter import InputAdapter
+from .keys import SINGLE, TeacherKeys
 
 
 def configured_preprocessor(teacher: dict | nn.Module) -> dict | nn.Module | None:
@@ -37,16 +37,18 @@ def adapt_inputs(
     recorded: dict | None,
     size: int | Sequence[int] | None,
     pretrained: dict | None = None,
+    keys: TeacherKeys = SINGLE,
 ) -> InputAdapter:
     """Give the teacher the inputs it was trained on, whatever the student gets.
 
     Args:
-        teacher (nn.Module): Changed in place, and gets the preprocessor of the student.
+        teacher (nn.Module): Changed in place.
         preprocessor (BaseDataPreprocessor): The student's.
         configured (dict | nn.Module, optional): ``model.teacher.data_preprocessor`` of the config.
         recorded (dict, optional): What the teacher's checkpoint says.
         size (int | Sequence[int], optional): Height and width the teacher expects.
         pretrained (dict, optional): ``mean`` and ``std`` that its library says of its weights.
+        keys (TeacherKeys): Where the config has the teacher. Defaults to those of a single one.
 
     Returns:
         InputAdapter: What the teacher now does first, if there is anything to do.
@@ -58,8 +60,8 @@ def adapt_inputs(
         try:
             check_normalization(
                 recorded,
-                "model.teacher_ckpt: `data_preprocessor` of the checkpoint's config, which "
-                '`model.teacher.data_preprocessor=dict(...)` replaces',
+                f"{keys.checkpoint}: `data_preprocessor` of the checkpoint's config, which "
+                f'`{keys.settings}.data_preprocessor=dict(...)` replaces',
             )
         except ValueError:
             if configured is None:
@@ -71,10 +73,10 @@ def adapt_inputs(
         own = build_preprocessor(configured)
         padding = dict(pad_size_divisor=Normalizer(own).divisor)
         known = own if recorded is None else build_preprocessor({**recorded, **padding})
-        if InputAdapter(own, known).renormalizes:
+        if InputAdapter(own, known, keys=keys).renormalizes:
             print_log(
-                f'`model.teacher.data_preprocessor` is {configured}, which is used, but the '
-                f'teacher was trained with {recorded}, as its checkpoint says',
+                f'`{keys.settings}.data_preprocessor` is {configured}, which is used, but '
+                f'{keys.title} was trained with {recorded}, as its checkpoint says',
                 logger='current',
                 level=logging.WARNING,
             )
@@ -88,18 +90,16 @@ def adapt_inputs(
     elif not says_something(own):
         own, source = preprocessor, None
         print_log(
-            'Neither the config nor the checkpoint says how the images of the teacher were '
+            f'Neither the config nor the checkpoint says how the images of {keys.title} were '
             'normalised: it gets those of the student. If it was trained on others, set '
-            '`model.teacher.data_preprocessor=dict(mean=..., std=..., to_rgb=...)`',
+            f'`{keys.settings}.data_preprocessor=dict(mean=..., std=..., to_rgb=...)`',
             logger='current',
             level=logging.WARNING,
         )
-    inputs = InputAdapter(preprocessor, own, size, source)
+    inputs = InputAdapter(preprocessor, own, size, source, keys)
     if inputs.renormalizes or inputs.size:
         inputs.attach(teacher)
     if inputs.renormalizes:
-        text = f'The inputs of the teacher are normalised as its {source} says'
+        text = f'The inputs of {keys.title} are normalised as its {source} says'
         print_log(text, logger='current')
-    # Or a validation of the teacher would normalise twice. A copy, for it has the teacher's mode.
-    teacher.data_preprocessor = deepcopy(preprocessor)
     return inputs

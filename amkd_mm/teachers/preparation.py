@@ -1,37 +1,65 @@
 """A teacher with its weights, and with images as it was trained on them."""
 
-from collections.abc import Sequence
+from copy import deepcopy
 
 from mmengine.model import BaseDataPreprocessor
 from torch import nn
 
-from ..classifiers import expected_normalization, warn_of_other_normalization
+from ..classifiers import expected_normalization, members_of, warn_of_other_normalization
 from ..data_preprocessors.building import build_preprocessor
 from .checkpoint import initial_preprocessor, load_teacher
 from .input_adapter import InputAdapter
 from .input_normalization import adapt_inputs
+from .settings import TeacherSettings
+
+
+def prepare_teachers(
+    teacher: nn.Module,
+    settings: dict[str, TeacherSettings],
+    preprocessor: BaseDataPreprocessor,
+    strict: bool = True,
+) -> dict[str, InputAdapter]:
+    """Load the weights of a teacher, or of each member of an ensemble, and give it its inputs.
+
+    Args:
+        teacher (nn.Module): The built teacher, which is changed in place.
+        settings (dict[str, TeacherSettings]): As :func:`read_teachers` gives them.
+        preprocessor (BaseDataPreprocessor): The student's.
+        strict (bool): Whether every key of a checkpoint must match. Defaults to True.
+
+    Returns:
+        dict[str, InputAdapter]: What each does first, if there is anything to do.
+
+    Raises:
+        FileNotFoundError: If a checkpoint does not exist.
+        ValueError: If one does not fit, or no image can be normalised as it says.
+    """
+    members = members_of(teacher)
+    found = {
+        name: prepare_teacher(member, settings[name], preprocessor, strict)
+        for name, member in members.items()
+    }
+    # Or a validation of the teacher would normalise twice. A copy, for it has the teacher's mode.
+    teacher.data_preprocessor = deepcopy(preprocessor)
+    # Of an ensemble each member is initialised by itself, unless none needs it.
+    teacher._is_init = all(member.is_init for member in members.values())
+    return found
 
 
 def prepare_teacher(
     teacher: nn.Module,
-    settings: dict,
-    configured: dict | nn.Module | None,
+    settings: TeacherSettings,
     preprocessor: BaseDataPreprocessor,
-    checkpoint: str | None,
     strict: bool = True,
-    size: int | Sequence[int] | None = None,
 ) -> InputAdapter:
     """Load a teacher's weights, and give it the inputs that it was trained on.
 
     Args:
         teacher (nn.Module): The built teacher, which is changed in place.
-        settings (dict): ``model.teacher`` of the config, empty if the teacher came built.
-        configured (dict | nn.Module, optional): ``model.teacher.data_preprocessor``.
+        settings (TeacherSettings): What the config says of it. Without a checkpoint the weights are
+            of its ``init_cfg``.
         preprocessor (BaseDataPreprocessor): The student's.
-        checkpoint (str, optional): Path or URL; None if the weights are of its ``init_cfg``.
         strict (bool): Whether every key of the checkpoint must match. Defaults to True.
-        size (int | Sequence[int], optional): Height and width that the teacher expects. Defaults to
-            None, those of the student's images.
 
     Returns:
         InputAdapter: What the teacher now does first, if there is anything to do.
@@ -40,13 +68,14 @@ def prepare_teacher(
         FileNotFoundError: If the checkpoint does not exist.
         ValueError: If it does not fit, or no image can be normalised as it says.
     """
-    pretrained = None
-    if checkpoint:
-        recorded = load_teacher(teacher, checkpoint, strict)
+    keys, configured, pretrained = settings.keys, settings.preprocessor, None
+    if settings.checkpoint:
+        recorded = load_teacher(teacher, settings.checkpoint, strict, keys.checkpoint)
     else:
-        recorded = initial_preprocessor(teacher)
-        pretrained = expected_normalization(teacher, settings)
+        recorded = initial_preprocessor(teacher, keys.settings)
+        pretrained = expected_normalization(teacher, settings.network)
     if pretrained and configured is not None:
         own = build_preprocessor(configured)
-        warn_of_other_normalization('model.teacher', teacher, settings, own)
-    return adapt_inputs(teacher, preprocessor, configured, recorded, size, pretrained)
+        warn_of_other_normalization(keys.settings, teacher, settings.network, own)
+    size = settings.input_size
+    return adapt_inputs(teacher, preprocessor, configured, recorded, size, pretrained, keys)

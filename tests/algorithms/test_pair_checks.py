@@ -6,7 +6,8 @@ from mmpretrain.models.classifiers import HuggingFaceClassifier
 from mmpretrain.registry import MODELS
 from mmrazor.registry import MODELS as RAZOR_MODELS
 
-from amkd_mm.algorithms.pair_checks import check_pair, class_count_key
+from amkd_mm.algorithms.pair_checks import check_pair
+from amkd_mm.classifiers import class_count_key
 from networks import classifier
 
 

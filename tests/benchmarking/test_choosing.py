@@ -25,6 +25,11 @@ def test_a_pair_by_some_methods():
         'vanilla/shufflenet-v1_1xb64_cifar100.py',
         'mixes/amkd-dkd_wrn-40-2_shufflenet-v1_1xb64_cifar100.py',
     ]
+    # Of several teachers.
+    assert chosen('resnet26+wrn-16-2_resnet8', 'vanilla', 'amkd') == [
+        'vanilla/resnet8_1xb64_digits.py',
+        'multi_teacher/amkd_resnet26+wrn-16-2_resnet8_1xb64_digits.py',
+    ]
     # As the files are called.
     assert chosen('wrn-40-2_shufflenet-v1', 'kd') == chosen('wrn_40_2_shufflenet_v1_cifar100', 'kd')
 
@@ -42,6 +47,8 @@ def test_all_methods_of_a_pair():
     } <= {*found}
     expected = {*CONFIGS.glob('[a-z]*/*resnet8_1xb64_digits*.py')}
     expected -= {*CONFIGS.glob('*/*_pretrain.py')}
+    # Their teacher is another one.
+    expected -= {*CONFIGS.glob('multi_teacher/*.py')}
     assert {CONFIGS / name for name in found} == expected
 
 

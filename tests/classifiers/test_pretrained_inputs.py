@@ -136,7 +136,7 @@ def test_pretrained_teacher_gets_its_own_normalization(vit, to_rgb, log):
     own = MODELS.build(config).eval()
     expected = own((rgb.float() - 127.5) / 127.5, mode='tensor')
     torch.testing.assert_close(algorithm.teacher(inputs, mode='tensor'), expected)
-    assert algorithm.input_adapter.source == 'library'
+    assert algorithm.input_adapters[''].source == 'library'
     assert not [text for text in log.messages if 'Neither the config' in text]
 
 
@@ -151,6 +151,6 @@ def test_written_normalization_wins_with_a_warning(vit, log):
             data_preprocessor=IMAGENET,
         )
     )
-    assert not algorithm.input_adapter.renormalizes
+    assert not algorithm.input_adapters[''].renormalizes
     (text,) = [text for text in log.messages if 'pretrained weights' in text]
     assert text.startswith('model.teacher: the pretrained weights of vit_tiny')

@@ -120,8 +120,9 @@ def test_there_are_configs_for_all_methods_and_data():
         assert names == {prefix + name for name in MATRIX}
     networks = {path.stem for path in CONFIGS if path.parent.name == 'vanilla'}
     pairs = [name.split('_', 2) for name in MATRIX]
-    assert networks == {f'{name}_{rest}' for *both, rest in pairs for name in both}
-    for method in {*METHODS} - {'vanilla', 'kd', 'bss', 'amkd', 'mixes'}:
+    of_pairs = {f'{name}_{rest}' for *both, rest in pairs for name in both}
+    assert networks == of_pairs | {'wrn-16-2_1xb64_digits'}
+    for method in {*METHODS} - {'vanilla', 'kd', 'bss', 'amkd', 'mixes', 'multi_teacher'}:
         paths = [path for path in CONFIGS if path.parent.name == method]
         # RSLAD also makes the robust teachers, of one network from itself.
         paths = [path for path in paths if 'resnet26_resnet26' not in path.stem]
@@ -238,14 +239,25 @@ def test_the_teacher_of_a_pair_is_what_its_own_config_trains(path):
     if 'teachers' in pair:
         given = pair.teachers.teacher
         pair = dict(teacher=given.build_cfg, teacher_ckpt=given.ckpt_path)
+    if isinstance(pair['teacher_ckpt'], dict):
+        members, paths = pair['teacher'].members, pair['teacher_ckpt']
+        assert members.keys() == paths.keys()
+        for name, path in paths.items():
+            check_teacher(cfg, members[name], path)
+        return
     if '://' in pair['teacher_ckpt']:
         name = pair['teacher']['cfg_path'].rpartition('/')[2].removesuffix('.py')
         assert pair['teacher_ckpt'].rpartition('/')[2].startswith(name)
         return
-    folder, name, checkpoint = Path(pair['teacher_ckpt']).parts
+    check_teacher(cfg, pair['teacher'], pair['teacher_ckpt'])
+
+
+def check_teacher(cfg, teacher, path):
+    """The checkpoint of a teacher is what the config of that name trains."""
+    folder, name, checkpoint = Path(path).parts
     alone = Config.fromfile(FOLDER / 'vanilla' / f'{name}.py')
     assert (folder, checkpoint) == ('work_dirs', f'epoch_{alone.train_cfg.max_epochs}.pth')
-    assert alone.model == pair['teacher']
+    assert alone.model == teacher
     for key in ('data_preprocessor', 'train_dataloader', 'val_dataloader'):
         assert alone[key] == cfg[key]
 
@@ -343,7 +355,9 @@ def check_steps(path, method, tmp_path, teachers):
     steps = 1 if path in OF_TABLE else STEPS
     loader.dataset = dict(type='RandomImages', number=BATCH * steps, size=size, pipeline=pipeline)
     if 'teacher' in cfg.model:
-        cfg.model.teacher_ckpt = teachers(cfg.model.teacher)
+        members = cfg.model.teacher.get('members', {})
+        found = {name: teachers(member) for name, member in members.items()}
+        cfg.model.teacher_ckpt = found or teachers(cfg.model.teacher)
     for teacher in cfg.model.get('teachers', {}).values():
         teacher.ckpt_path = teachers(teacher.build_cfg)
     if 'init_cfg' in cfg.model:

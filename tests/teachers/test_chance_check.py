@@ -154,5 +154,5 @@ def test_boundary_samples_do_not_count():
     predictions = model.teacher(inputs, mode='tensor').argmax(1)
     samples = [DataSample().set_gt_label(label) for label in predictions]
     step_with_samples(model, torch.cat([inputs, inputs.flip(0) + 1]), samples, num_clean=4)
-    check = model.chance_check
+    check = model.chance_checks['']
     assert (check.batches, check.correct, check.total) == (1, 4, 4)

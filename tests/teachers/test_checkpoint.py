@@ -281,10 +281,10 @@ def test_the_file_of_an_init_cfg_says_how_images_were_normalised(place, save):
     else:
         config['init_cfg'] = init_cfg
     model = amkd(teacher=config)
-    assert model.input_adapter.source == 'checkpoint'
+    assert model.input_adapters[''].source == 'checkpoint'
     images = torch.rand(2, 3, 4, 4) * 255
     expected = (images - torch.tensor([3.0, 4.0, 5.0]).view(3, 1, 1)) / 2
-    torch.testing.assert_close(model.input_adapter(images), expected)
+    torch.testing.assert_close(model.input_adapters[''](images), expected)
 
 
 def test_a_missing_file_of_an_init_cfg_is_named():

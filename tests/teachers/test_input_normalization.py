@@ -241,7 +241,7 @@ def test_padding_of_the_config_is_believed(network, tmp_path):
     with pytest.raises(ValueError, match='pad_size_divisor'):
         amkd(teacher_ckpt=path)
     written = classifier(data_preprocessor=dict(TEACHER, pad_size_divisor=1))
-    assert amkd(teacher=written, teacher_ckpt=path).input_adapter.renormalizes
+    assert amkd(teacher=written, teacher_ckpt=path).input_adapters[''].renormalizes
 
 
 def test_size_alone(network, tmp_path):
@@ -276,7 +276,7 @@ def test_settings_beside_cfg_path(network):
     model = amkd(architecture=student, teacher=dict(named, data_preprocessor=TEACHER))
     inputs = model.data_preprocessor(dict(inputs=pixels()))['inputs']
     expected = ClsDataPreprocessor(**TEACHER)(dict(inputs=pixels()))['inputs']
-    torch.testing.assert_close(model.input_adapter(inputs), expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(model.input_adapters[''](inputs), expected, rtol=0, atol=1e-4)
     with pytest.raises(ValueError, match=r"model.architecture.*\['data_preprocessor'\] beside"):
         amkd(architecture=dict(named, data_preprocessor=TEACHER), teacher=student)
 

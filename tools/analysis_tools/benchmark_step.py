@@ -152,8 +152,8 @@ class Bench:
         model, gradient = self.model, torch.autograd.grad
 
         @contextmanager
-        def ready_teacher(ready=model._ready_teacher):
-            with ready() as ask:
+        def ready_teacher(*args, ready=model._ready_teacher):
+            with ready(*args) as ask:
 
                 def listed(inputs):
                     found.search.append([inputs, inputs.requires_grad, False])

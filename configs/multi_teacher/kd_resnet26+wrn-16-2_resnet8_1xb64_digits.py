@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/pairs/resnet26_wrn_16_2_resnet8_digits.py',
+    '../_base_/distillers/kd.py',
+]
+
+model = _base_.pair
