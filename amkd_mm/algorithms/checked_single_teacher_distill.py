@@ -151,6 +151,7 @@ class CheckedSingleTeacherDistill(SingleTeacherDistill):
             teacher_ckpt,
             teacher_ckpt_strict,
             teacher_input_size,
+            trains_teacher,
         )
         warn_of_other_normalization(
             'model.architecture', student, student_settings, self.data_preprocessor

@@ -28,7 +28,7 @@ def build(report: Report, cfg: Config) -> tuple[nn.Module | None, bool]:
     settings = model_settings(cfg)
     teacher, given = settings['teacher'], settings.get('teacher_ckpt')
     own = teacher.get('pretrained') or 'Pretrained' in str(teacher.get('init_cfg'))
-    if not given and not own:
+    if not given and not own and not settings.get('teacher_trainable'):
         report.problem('the teacher has no checkpoint: its weights are random', CHECKPOINT)
     for path in (given, None):
         try:

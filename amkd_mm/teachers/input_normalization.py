@@ -37,6 +37,7 @@ def adapt_inputs(
     recorded: dict | None,
     size: int | Sequence[int] | None,
     pretrained: dict | None = None,
+    has_weights: bool = True,
 ) -> InputAdapter:
     """Give the teacher the inputs it was trained on, whatever the student gets.
 
@@ -47,6 +48,7 @@ def adapt_inputs(
         recorded (dict, optional): What the teacher's checkpoint says.
         size (int | Sequence[int], optional): Height and width the teacher expects.
         pretrained (dict, optional): ``mean`` and ``std`` that its library says of its weights.
+        has_weights (bool): Whether it was trained on other images before. Defaults to True.
 
     Returns:
         InputAdapter: What the teacher now does first, if there is anything to do.
@@ -87,13 +89,14 @@ def adapt_inputs(
         own, source = build_preprocessor({**pretrained, **rest}), 'library'
     elif not says_something(own):
         own, source = preprocessor, None
-        print_log(
-            'Neither the config nor the checkpoint says how the images of the teacher were '
-            'normalised: it gets those of the student. If it was trained on others, set '
-            '`model.teacher.data_preprocessor=dict(mean=..., std=..., to_rgb=...)`',
-            logger='current',
-            level=logging.WARNING,
-        )
+        if has_weights:
+            print_log(
+                'Neither the config nor the checkpoint says how the images of the teacher were '
+                'normalised: it gets those of the student. If it was trained on others, set '
+                '`model.teacher.data_preprocessor=dict(mean=..., std=..., to_rgb=...)`',
+                logger='current',
+                level=logging.WARNING,
+            )
     inputs = InputAdapter(preprocessor, own, size, source)
     if inputs.renormalizes or inputs.size:
         inputs.attach(teacher)

@@ -7,7 +7,7 @@ from torch import nn
 
 from ..classifiers import expected_normalization, warn_of_other_normalization
 from ..data_preprocessors.building import build_preprocessor
-from .checkpoint import initial_preprocessor, load_teacher
+from .checkpoint import initial_checkpoints, initial_preprocessor, load_teacher
 from .input_adapter import InputAdapter
 from .input_normalization import adapt_inputs
 
@@ -20,6 +20,7 @@ def prepare_teacher(
     checkpoint: str | None,
     strict: bool = True,
     size: int | Sequence[int] | None = None,
+    trained: bool = False,
 ) -> InputAdapter:
     """Load a teacher's weights, and give it the inputs that it was trained on.
 
@@ -32,6 +33,8 @@ def prepare_teacher(
         strict (bool): Whether every key of the checkpoint must match. Defaults to True.
         size (int | Sequence[int], optional): Height and width that the teacher expects. Defaults to
             None, those of the student's images.
+        trained (bool): Whether it is trained, too. Without weights it then learns what images it
+            gets. Defaults to False.
 
     Returns:
         InputAdapter: What the teacher now does first, if there is anything to do.
@@ -49,4 +52,5 @@ def prepare_teacher(
     if pretrained and configured is not None:
         own = build_preprocessor(configured)
         warn_of_other_normalization('model.teacher', teacher, settings, own)
-    return adapt_inputs(teacher, preprocessor, configured, recorded, size, pretrained)
+    known = not trained or checkpoint is not None or any(True for _ in initial_checkpoints(teacher))
+    return adapt_inputs(teacher, preprocessor, configured, recorded, size, pretrained, known)
