@@ -22,3 +22,6 @@ model = dict(
 
 # What was on the boundary some steps ago need not be there now.
 default_hooks = dict(boundary_samples=dict(reuse=1))
+
+# Both networks are results.
+test_cfg = dict(type='mmrazor.SingleTeacherDistillTestLoop')

@@ -19,3 +19,6 @@ model = dict(
         ),
     ),
 )
+
+# Both networks are results.
+test_cfg = dict(type='mmrazor.SingleTeacherDistillTestLoop')
