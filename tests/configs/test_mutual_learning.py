@@ -137,6 +137,7 @@ def train(method, folder, **changes):
             'train_cfg.max_epochs': 2,
             'train_dataloader.dataset.indices': 64,
             'val_dataloader.dataset.indices': 32,
+            'test_dataloader.dataset.indices': 32,
             'train_dataloader.batch_size': 32,
             'model.teacher.backbone.depth': 8,
             'param_scheduler': None,
@@ -238,8 +239,10 @@ def test_boundary_samples_of_either_network(exchanged):
     expected = model.distiller.distill_losses['loss_boundary'].loss_weight
     expected *= divergence(taught, teaching, 3)
     assert losses['distill.loss_boundary'].item() == pytest.approx(expected, rel=1e-6)
-    for name in ('loss_kl', 'loss_boundary', 'loss_triplet'):
+    for name in ('loss_kl', 'loss_boundary'):
         assert reached(model, losses[f'distill.{name}']) == {'student'}
+    # Its hinge may be open for none.
+    assert reached(model, losses['distill.loss_triplet']) <= {'student'}
     assert reached(model, losses['distill.loss_teacher_kl']) == {'teacher'}
 
 
