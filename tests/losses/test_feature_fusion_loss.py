@@ -75,7 +75,7 @@ def test_labels_reach_maps_and_classifier_and_its_answers_logits_alone():
     other = given()
     with torch.no_grad():
         other['preds_S'] += torch.arange(K)
-        other['preds_T'] -= torch.arange(K)
+        other['preds_T'] += 3 * torch.arange(K)
     loss.zero_grad()
     loss(**other, gt_labels=LABELS).backward()
     for name in ('preds_S', 'preds_T'):
