@@ -88,6 +88,10 @@ OWN = dict(
     PKTLoss=(dict(), lambda i: embeddings_of(i)),
     CTKDLoss=(dict(), logits),
     MLKDLoss=(dict(), logits),
+    FeatureFusionLoss=(
+        dict(student_channels=WIDTH, teacher_channels=WIDTH, num_classes=K),
+        lambda i: maps(i) | logits(i) | labels(i),
+    ),
 )
 
 

@@ -5,6 +5,8 @@ student from it. After ``python tools/export_student.py CONFIG CHECKPOINT studen
 
     from mmpretrain import get_model
     model = get_model('student.py', pretrained='student.pth')
+
+``--network teacher`` writes a teacher that was trained, too, as in ``configs/dml``.
 """
 
 import argparse
@@ -29,7 +31,7 @@ from mmrazor.utils import register_all_modules
 from amkd_mm.checkpoints.distillation import load_all, network_weights
 from amkd_mm.checkpoints.file_hash import name_by_hash
 from amkd_mm.checkpoints.files import exists, read_checkpoint
-from amkd_mm.checkpoints.fit import STUDENT
+from amkd_mm.checkpoints.fit import STUDENT, TEACHER
 from amkd_mm.cli.downloads import explain_failed_downloads
 from amkd_mm.config.names import config_argument
 from amkd_mm.config.reading import read_config
@@ -37,21 +39,25 @@ from amkd_mm.data_preprocessors import DeviceAugmentDataPreprocessor
 
 # Where the classes that a student's config may name are registered.
 REGISTRIES = (DATASETS, METRICS, MODELS, TRANSFORMS)
+# The networks of a distillation: the key below `model`, and the prefix of their weights.
+NETWORKS = dict(student=('architecture', STUDENT), teacher=('teacher', TEACHER))
 
 
-def student_config(cfg):
+def student_config(cfg, network='student'):
     """Derive a plain MMPretrain config of the student from a distillation config.
 
     Args:
         cfg (Config): A config whose ``model`` is an MMRazor algorithm.
+        network (str): ``'student'``, or ``'teacher'`` for one that is trained, too.
 
     Returns:
-        Config: ``model`` with the preprocessor the student was trained with, but for augmentation
+        Config: ``model`` with the preprocessor the network was trained with, but for augmentation
         on the device, and ``test_*`` where the distillation config has them, without metrics that
-        need the teacher. It imports ``amkd_mm`` only if it names a class of it.
+        need both networks. It imports ``amkd_mm`` only if it names a class of it.
 
     Raises:
-        ValueError: If ``cfg.model`` has no ``architecture``.
+        ValueError: If ``cfg.model`` has no ``architecture``, or its teacher is not trained or gets
+            images of which the config does not say all.
     """
     cfg = cfg.to_dict()
     algorithm = cfg.get('model', {})
@@ -60,20 +66,17 @@ def student_config(cfg):
             'model.architecture is missing from the config; '
             'give the config of the distillation, not that of the student'
         )
-    model = deepcopy(algorithm['architecture'])
-    if 'cfg_path' in model and 'type' not in model:
-        # What `mmengine.hub.get_model` does with such an entry, but for the weights: it only fills
-        # in keys that the named config lacks.
-        named = get_config(model.pop('cfg_path')).to_dict()
-        model.pop('pretrained', None)
-        model = {**model, **named['model']}
-        if 'data_preprocessor' in named:
-            model['data_preprocessor'] = named['data_preprocessor']
+    model = plain_model(algorithm['architecture'])
     # The algorithm's own preprocessor wins, then the runner's, then the architecture's.
     for source in (algorithm, cfg):
         if source.get('data_preprocessor') is not None:
             model['data_preprocessor'] = source['data_preprocessor']
             break
+    if network == 'teacher':
+        check_teacher(algorithm)
+        # Its own wins, then what the student has.
+        given = {key: model[key] for key in ('data_preprocessor',) if key in model}
+        model = {**given, **plain_model(algorithm['teacher'])}
     if 'data_preprocessor' in model:
         model['data_preprocessor'] = without_device_augments(model['data_preprocessor'])
 
@@ -90,6 +93,43 @@ def student_config(cfg):
     if imports:
         student['custom_imports'] = dict(imports=imports, allow_failed_imports=False)
     return Config(student)
+
+
+def plain_model(settings):
+    """The config of a network, written out in full."""
+    model = deepcopy(settings)
+    if 'cfg_path' in model and 'type' not in model:
+        # What `mmengine.hub.get_model` does with such an entry, but for the weights: it only fills
+        # in keys that the named config lacks.
+        named = get_config(model.pop('cfg_path')).to_dict()
+        model.pop('pretrained', None)
+        model = {**model, **named['model']}
+        if 'data_preprocessor' in named:
+            model['data_preprocessor'] = named['data_preprocessor']
+    return model
+
+
+def check_teacher(algorithm):
+    """Raise ``ValueError`` unless the config of an algorithm says all of a trained teacher."""
+    teacher = algorithm.get('teacher')
+    if not isinstance(teacher, dict) or not algorithm.get('teacher_trainable'):
+        raise ValueError(
+            '--network teacher is for a teacher that the distillation trains, '
+            'model.teacher_trainable=True; any other is its own checkpoint, model.teacher_ckpt'
+        )
+    if algorithm.get('teacher_input_size') is not None:
+        raise ValueError(
+            'model.teacher_input_size: the teacher gets images of another size than the data has, '
+            'which a config of the teacher alone cannot say'
+        )
+    began = algorithm.get('teacher_ckpt') or teacher.get('pretrained')
+    began = began or 'Pretrained' in str(teacher)
+    if began and teacher.get('data_preprocessor') is None and 'cfg_path' not in teacher:
+        raise ValueError(
+            'model.teacher.data_preprocessor is missing from the config: the teacher began with '
+            'weights of its own, and may get images normalised as those say; write '
+            'model.teacher.data_preprocessor=dict(mean=..., std=..., to_rgb=...)'
+        )
 
 
 def without_device_augments(preprocessor):
@@ -129,24 +169,26 @@ def _uses_amkd_mm(node):
     )
 
 
-def student_checkpoint(checkpoint, config):
+def student_checkpoint(checkpoint, config, network='student'):
     """Take the student's weights out of a distillation checkpoint.
 
     Args:
         checkpoint (dict): A checkpoint of the distillation.
         config (Config): What :func:`student_config` returned; it is built to check the weights.
+        network (str): As for :func:`student_config`.
 
     Returns:
         dict: ``meta`` and ``state_dict`` as MMPretrain writes them, on the CPU.
 
     Raises:
-        ValueError: If the checkpoint holds no student, or not the student of ``config``.
+        ValueError: If the checkpoint holds no such network, or not that of ``config``.
     """
-    weights = network_weights('the checkpoint', checkpoint, STUDENT)
+    key, prefix = NETWORKS[network]
+    weights = network_weights('the checkpoint', checkpoint, prefix)
     weights = {key: value.detach().cpu().clone() for key, value in weights.items()}
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(deepcopy(config.model))
-    load_all('the checkpoint', model, weights, 'model.architecture')
+    load_all('the checkpoint', model, weights, f'model.{key}')
 
     old = checkpoint.get('meta', {})
     # Only plain types, so that the file loads with weights_only=True.
@@ -174,6 +216,13 @@ def main():
         help='the overrides that the distillation was started with',
     )
     parser.add_argument(
+        '--network',
+        choices=[*NETWORKS],
+        default='student',
+        help='the network to write, a teacher only if the distillation trained it (default: '
+        'student)',
+    )
+    parser.add_argument(
         '--hash',
         action='store_true',
         help='append 8 digits of its SHA-256 to the name of the checkpoint, by which its readers '
@@ -190,9 +239,9 @@ def main():
     register_all_modules(False)
     try:
         cfg = read_config('config', args.config, args.cfg_options)
-        config = student_config(cfg)
+        config = student_config(cfg, args.network)
         checkpoint = read_checkpoint('checkpoint', args.checkpoint)
-        exported = student_checkpoint(checkpoint, config)
+        exported = student_checkpoint(checkpoint, config, args.network)
     except (OSError, ValueError) as error:
         parser.error(str(error))
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -58,11 +58,12 @@ class AMKD(CheckedSingleTeacherDistill):
 
     Args:
         *args: See :class:`CheckedSingleTeacherDistill`.
-        boundary_norm (str): How batch norm of the student, in training mode, treats boundary
-            samples. ``'update'``: by their own statistics, which also update the running ones, as
-            in BSS; ``'batch'``: by their own statistics, while the running ones are of clean images
-            alone; ``'running'``: by the running statistics. A single sample always has these,
-            unless batch norm is synchronised. Defaults to ``'update'``.
+        boundary_norm (str): How batch norm of the student, and of a teacher whose batch norm is
+            trained, treats boundary samples. ``'update'``: by their own statistics, which also
+            update the running ones, as in BSS; ``'batch'``: by their own statistics, while the
+            running ones are of clean images alone; ``'running'``: by the running statistics. A
+            single sample always has these, unless batch norm is synchronised. Defaults to
+            ``'update'``.
         boundary_reduction (str): What the losses of boundary samples, which are means, are means
             over. ``'samples'``: over the samples that there are, as published; ``'batch'``: over
             the rows of the clean batch, so that few samples have little weight. Defaults to
@@ -179,7 +180,8 @@ class AMKD(CheckedSingleTeacherDistill):
         ]
         if not self._teacher_is_known(samples):
             recorders = recording(self.distiller.teacher_recorders, samples)
-            self._teacher_pass(inputs, made_from, recorders)
+            with normalize_boundary_samples(self.teacher, self.boundary_norm, len(inputs)):
+                self._teacher_pass(inputs, made_from, recorders)
         recorders = recording(self.distiller.student_recorders, samples)
         with normalize_boundary_samples(self.student, self.boundary_norm, len(inputs)):
             self._student_pass(inputs, made_from, recorders)
@@ -276,7 +278,8 @@ class AMKD(CheckedSingleTeacherDistill):
         It waits for all of them in every forward pass.
         """
         has_rows = len(samples.rows) > 0
-        if get_world_size() == 1 or not has_sync_batch_norm(self.student):
+        networks = (self.student, self.teacher)
+        if get_world_size() == 1 or not any(map(has_sync_batch_norm, networks)):
             return has_rows
         everywhere = torch.tensor(int(has_rows), device=samples.rows.device)
         all_reduce(everywhere, 'min')

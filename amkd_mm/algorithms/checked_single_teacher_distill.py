@@ -152,7 +152,11 @@ class CheckedSingleTeacherDistill(SingleTeacherDistill):
         if not has_own_augments and adopt_batch_augments(self.data_preprocessor, student):
             changes.append("Mixup or CutMix of the student's `train_cfg` is kept")
         self.input_adapters = prepare_teachers(
-            self.teacher, teachers, self.data_preprocessor, teacher_ckpt_strict
+            self.teacher,
+            teachers,
+            self.data_preprocessor,
+            teacher_ckpt_strict,
+            trains_teacher,
         )
         """Of the teacher, whose name is ``''``, or of each member of an ensemble by name."""
         warn_of_other_normalization(

@@ -25,7 +25,7 @@ def keep_the_teacher_from_hooks():
     from mmrazor.engine import SingleTeacherDistillValLoop
 
     SingleTeacherDistillValLoop.run = _run_both
-    SingleTeacherDistillValLoop.run_iter_teacher = _run_iter_teacher
+    SingleTeacherDistillValLoop.run_iter_teacher = run_iter_teacher
 
 
 def return_metrics_of_self_distillation():
@@ -36,7 +36,16 @@ def return_metrics_of_self_distillation():
 
 
 def _run_both(self):
-    return _run(self, lambda metrics: {**metrics, **_with_prefix('teacher', _run_teacher(self))})
+    return run_both(self)
+
+
+def run_both(loop, mode='val'):
+    """Run a loop with a ``teacher``, and return the metrics of both networks."""
+
+    def add_teacher(metrics):
+        return {**metrics, **_with_prefix('teacher', _run_teacher(loop, mode))}
+
+    return _run(loop, add_teacher, mode)
 
 
 def _run_self(self):
@@ -47,27 +56,29 @@ def _with_prefix(prefix, metrics):
     return {f'{prefix}.{name}': value for name, value in metrics.items()}
 
 
-def _run(loop, finish):
-    """MMEngine's ``ValLoop.run``, but that ``finish`` makes metrics of those of the student."""
-    loop.runner.call_hook('before_val')
-    loop.runner.call_hook('before_val_epoch')
+def _run(loop, finish, mode='val'):
+    """MMEngine's loop of a mode, but that ``finish`` makes metrics of those of the student."""
+    loop.runner.call_hook(f'before_{mode}')
+    loop.runner.call_hook(f'before_{mode}_epoch')
     loop.runner.model.eval()
-    loop.val_loss.clear()
+    losses = getattr(loop, f'{mode}_loss')
+    losses.clear()
     for idx, data_batch in enumerate(loop.dataloader):
         loop.run_iter(idx, data_batch)
     metrics = loop.evaluator.evaluate(len(loop.dataloader.dataset))
-    if loop.val_loss:
-        metrics.update(_parse_losses(loop.val_loss, 'val'))
+    if losses:
+        metrics.update(_parse_losses(losses, mode))
     metrics = finish(metrics)
-    loop.runner.call_hook('after_val_epoch', metrics=metrics)
-    loop.runner.call_hook('after_val')
+    loop.runner.call_hook(f'after_{mode}_epoch', metrics=metrics)
+    loop.runner.call_hook(f'after_{mode}')
     return metrics
 
 
-def _run_teacher(loop):
+def _run_teacher(loop, mode):
     """Metrics of the teacher. Files of predictions are the student's alone."""
     # Without hooks nothing else tells that the validation goes on.
-    print_log('Validating the teacher', logger='current')
+    what = dict(val='Validating', test='Testing')[mode]
+    print_log(f'{what} the teacher', logger='current')
     metrics = loop.evaluator.metrics
     loop.evaluator.metrics = [one for one in metrics if not isinstance(one, DumpResults)]
     try:
@@ -79,7 +90,7 @@ def _run_teacher(loop):
 
 
 @torch.no_grad()
-def _run_iter_teacher(self, idx, data_batch):
+def run_iter_teacher(self, idx, data_batch):
     """Predict and judge a batch, without hooks."""
     with autocast(enabled=self.fp16):
         outputs = self.teacher.val_step(data_batch)

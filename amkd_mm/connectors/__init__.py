@@ -6,6 +6,7 @@ from .feature_fusion_connector import FeatureFusionConnector
 from .hard_label_connector import HardLabelConnector
 from .logit_standardization_connector import LogitStandardizationConnector
 from .review_kd_connector import ReviewKDConnector
+from .virtual_teacher_connector import VirtualTeacherConnector
 
 __all__ = [
     'CRDConnector',
@@ -14,4 +15,5 @@ __all__ = [
     'HardLabelConnector',
     'LogitStandardizationConnector',
     'ReviewKDConnector',
+    'VirtualTeacherConnector',
 ]

@@ -38,6 +38,8 @@ def build(report: Report, cfg: Config) -> tuple[nn.Module | None, bool]:
     for keys, network in ((TeacherKeys(name), network) for name, network in members.items()):
         if keys.of('teacher_ckpt') not in paths and not has_own_weights(network):
             random.append(keys)
+            if settings.get('teacher_trainable'):
+                continue
             text = f'{keys.title} has no checkpoint: its weights are random'
             report.problem(text, checkpoint_line(keys))
     # Of the rest, those without are told already.

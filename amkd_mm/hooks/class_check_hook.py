@@ -140,5 +140,7 @@ def teacher_numbers(model: nn.Module) -> list[ClassNumbers]:
         count = num_classes(teacher)
         # Of other weights the last layer was not loaded.
         known = names if count in (None, len(names or ())) else None
-        found.append(ClassNumbers(key, number(known), is_teacher=True))
+        # One that is trained, too, learns the classes of the training data.
+        if known or not getattr(model, 'teacher_trainable', False):
+            found.append(ClassNumbers(key, number(known), is_teacher=True))
     return found

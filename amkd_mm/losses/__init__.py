@@ -2,6 +2,7 @@
 
 from .ccd_loss import CCDLoss
 from .ctkd_loss import CTKDLoss
+from .feature_fusion_loss import FeatureFusionLoss
 from .mlkd_loss import MLKDLoss
 from .nst_loss import NSTLoss
 from .pkt_loss import PKTLoss
@@ -29,6 +30,7 @@ __all__ = [
     'CTKDLoss',
     'DKDLoss',
     'DistanceWiseRKD',
+    'FeatureFusionLoss',
     'InformationEntropyLoss',
     'KLDivergence',
     'L2Loss',

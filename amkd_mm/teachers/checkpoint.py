@@ -1,6 +1,7 @@
 """Loading a teacher that really is the teacher."""
 
 import ast
+from collections.abc import Iterator
 
 from mmengine.logging import print_log
 from mmengine.model import PretrainedInit
@@ -118,17 +119,23 @@ def initial_preprocessor(teacher: nn.Module, settings: str = 'model.teacher') ->
         FileNotFoundError: If a local file does not exist.
         ValueError: If it does not load.
     """
+    for key, module, init_cfg in initial_checkpoints(teacher):
+        path = init_cfg['checkpoint']
+        checkpoint = read_checkpoint(f'{settings}.{key}init_cfg.checkpoint', path)
+        part = init_cfg.get('prefix') or choose(weights_in(checkpoint), teacher).part
+        if module is teacher:
+            teacher._dataset_meta = dict(classes=recorded_classes(checkpoint))
+        return recorded_preprocessor(checkpoint, part)
+    return None
+
+
+def initial_checkpoints(teacher: nn.Module) -> Iterator[tuple[str, nn.Module, dict]]:
+    """Every ``init_cfg`` of a teacher or its backbone with a checkpoint: its place, and whose."""
     for key, module in (('', teacher), ('backbone.', getattr(teacher, 'backbone', None))):
         written = getattr(module, 'init_cfg', None) or []
         for init_cfg in [written] if isinstance(written, dict) else written:
             if init_cfg.get('type') in ('Pretrained', PretrainedInit):
-                path = init_cfg['checkpoint']
-                checkpoint = read_checkpoint(f'{settings}.{key}init_cfg.checkpoint', path)
-                part = init_cfg.get('prefix') or choose(weights_in(checkpoint), teacher).part
-                if module is teacher:
-                    teacher._dataset_meta = dict(classes=recorded_classes(checkpoint))
-                return recorded_preprocessor(checkpoint, part)
-    return None
+                yield key, module, init_cfg
 
 
 def recorded_preprocessor(checkpoint: dict, part: str = '') -> dict | None:

@@ -38,6 +38,7 @@ def adapt_inputs(
     size: int | Sequence[int] | None,
     pretrained: dict | None = None,
     keys: TeacherKeys = SINGLE,
+    has_weights: bool = True,
 ) -> InputAdapter:
     """Give the teacher the inputs it was trained on, whatever the student gets.
 
@@ -49,6 +50,7 @@ def adapt_inputs(
         size (int | Sequence[int], optional): Height and width the teacher expects.
         pretrained (dict, optional): ``mean`` and ``std`` that its library says of its weights.
         keys (TeacherKeys): Where the config has the teacher. Defaults to those of a single one.
+        has_weights (bool): Whether it was trained on other images before. Defaults to True.
 
     Returns:
         InputAdapter: What the teacher now does first, if there is anything to do.
@@ -89,13 +91,14 @@ def adapt_inputs(
         own, source = build_preprocessor({**pretrained, **rest}), 'library'
     elif not says_something(own):
         own, source = preprocessor, None
-        print_log(
-            f'Neither the config nor the checkpoint says how the images of {keys.title} were '
-            'normalised: it gets those of the student. If it was trained on others, set '
-            f'`{keys.settings}.data_preprocessor=dict(mean=..., std=..., to_rgb=...)`',
-            logger='current',
-            level=logging.WARNING,
-        )
+        if has_weights:
+            print_log(
+                f'Neither the config nor the checkpoint says how the images of {keys.title} were '
+                'normalised: it gets those of the student. If it was trained on others, set '
+                f'`{keys.settings}.data_preprocessor=dict(mean=..., std=..., to_rgb=...)`',
+                logger='current',
+                level=logging.WARNING,
+            )
     inputs = InputAdapter(preprocessor, own, size, source, keys)
     if inputs.renormalizes or inputs.size:
         inputs.attach(teacher)

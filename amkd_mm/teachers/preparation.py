@@ -7,7 +7,7 @@ from torch import nn
 
 from ..classifiers import expected_normalization, members_of, warn_of_other_normalization
 from ..data_preprocessors.building import build_preprocessor
-from .checkpoint import initial_preprocessor, load_teacher
+from .checkpoint import initial_checkpoints, initial_preprocessor, load_teacher
 from .input_adapter import InputAdapter
 from .input_normalization import adapt_inputs
 from .settings import TeacherSettings
@@ -18,6 +18,7 @@ def prepare_teachers(
     settings: dict[str, TeacherSettings],
     preprocessor: BaseDataPreprocessor,
     strict: bool = True,
+    trained: bool = False,
 ) -> dict[str, InputAdapter]:
     """Load the weights of a teacher, or of each member of an ensemble, and give it its inputs.
 
@@ -26,6 +27,7 @@ def prepare_teachers(
         settings (dict[str, TeacherSettings]): As :func:`read_teachers` gives them.
         preprocessor (BaseDataPreprocessor): The student's.
         strict (bool): Whether every key of a checkpoint must match. Defaults to True.
+        trained (bool): See :func:`prepare_teacher`.
 
     Returns:
         dict[str, InputAdapter]: What each does first, if there is anything to do.
@@ -36,7 +38,7 @@ def prepare_teachers(
     """
     members = members_of(teacher)
     found = {
-        name: prepare_teacher(member, settings[name], preprocessor, strict)
+        name: prepare_teacher(member, settings[name], preprocessor, strict, trained)
         for name, member in members.items()
     }
     # Or a validation of the teacher would normalise twice. A copy, for it has the teacher's mode.
@@ -51,6 +53,7 @@ def prepare_teacher(
     settings: TeacherSettings,
     preprocessor: BaseDataPreprocessor,
     strict: bool = True,
+    trained: bool = False,
 ) -> InputAdapter:
     """Load a teacher's weights, and give it the inputs that it was trained on.
 
@@ -60,6 +63,8 @@ def prepare_teacher(
             of its ``init_cfg``.
         preprocessor (BaseDataPreprocessor): The student's.
         strict (bool): Whether every key of the checkpoint must match. Defaults to True.
+        trained (bool): Whether it is trained, too. Without weights it then learns what images it
+            gets. Defaults to False.
 
     Returns:
         InputAdapter: What the teacher now does first, if there is anything to do.
@@ -77,5 +82,16 @@ def prepare_teacher(
     if pretrained and configured is not None:
         own = build_preprocessor(configured)
         warn_of_other_normalization(keys.settings, teacher, settings.network, own)
-    size = settings.input_size
-    return adapt_inputs(teacher, preprocessor, configured, recorded, size, pretrained, keys)
+    has_weights = (
+        not trained or bool(settings.checkpoint) or any(True for _ in initial_checkpoints(teacher))
+    )
+    return adapt_inputs(
+        teacher,
+        preprocessor,
+        configured,
+        recorded,
+        settings.input_size,
+        pretrained,
+        keys,
+        has_weights,
+    )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from amkd_mm.datasets import Digits
-from digit_networks import DIGITS, LEVIT, RESNET, SMALL, VIT, build, other_problems, table
+from digit_networks import CONFIGS, DIGITS, LEVIT, RESNET, SMALL, VIT, build, other_problems, table
 
 
 def test_good_pair(run, trained):
@@ -32,6 +32,13 @@ def test_good_pair(run, trained):
     total = sum(losses) + float(rows['student.loss'][0])
     assert float(rows['loss'][0]) == pytest.approx(total, rel=1e-2)
     assert max(len(line) for line in text.splitlines()) <= 100
+
+
+def test_two_untrained_networks_that_teach_each_other_are_a_good_pair(run):
+    status, text = run(CONFIGS / 'dml/dml_resnet26_resnet8_1xb64_digits.py', SMALL)
+    assert (status, text.splitlines()[-1]) == (0, 'OK')
+    assert table(text)['teacher runs in'] == ['trained']
+    assert 'checkpoint' not in text
 
 
 def test_batch_size(run, trained):

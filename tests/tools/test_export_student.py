@@ -255,3 +255,68 @@ def test_missing_files_and_wrong_names(export, tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit, match='2'):
             run(export, monkeypatch, *args)
         assert message in capsys.readouterr().err
+
+
+# --- The other network ----------------------------------------------------------------------------
+
+
+def mutual(**changes):
+    """Two networks that are trained together, each with other images."""
+    return dict(
+        model=dict(
+            type='CheckedSingleTeacherDistill',
+            architecture=classifier(4),
+            teacher={**classifier(8), 'data_preprocessor': preprocessor(90.0)},
+            teacher_trainable=True,
+            data_preprocessor=preprocessor(100.0),
+            **changes,
+        )
+    )
+
+
+@pytest.mark.parametrize('own', [True, False], ids=['own_images', 'images_of_the_student'])
+def test_a_trained_teacher_gives_the_same_logits(export, images, tmp_path, monkeypatch, own):
+    settings = mutual()
+    if not own:
+        del settings['model']['teacher']['data_preprocessor']
+    algorithm, config, checkpoint = distil(tmp_path, images, settings)
+    out = tmp_path / 'teacher.pth'
+    run(export, monkeypatch, config, checkpoint, out, '--network', 'teacher')
+    exported = torch.load(out, weights_only=True)['state_dict']
+    state = algorithm.teacher.state_dict()
+    assert {name: value.shape for name, value in exported.items()} == {
+        name: value.shape for name, value in state.items()
+    }
+
+    from mmpretrain import get_model
+
+    model = get_model(str(out.with_suffix('.py')), pretrained=str(out))
+    assert model.data_preprocessor.mean.flatten().tolist() == [90.0 if own else 100.0] * 3
+    pixels = torch.randint(0, 256, (2, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found = model(model.data_preprocessor(dict(inputs=pixels))['inputs'])
+        # Here it makes its images of those of the student.
+        inputs = algorithm.data_preprocessor(dict(inputs=pixels))['inputs']
+        expected = algorithm.teacher(inputs, mode='tensor')
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (dict(teacher_trainable=False), 'model.teacher_trainable=True'),
+        (dict(teacher_input_size=64), 'model.teacher_input_size'),
+        (dict(teacher=classifier(8), teacher_ckpt='t.pth'), 'model.teacher.data_preprocessor'),
+        (
+            dict(teacher={**classifier(8), 'init_cfg': dict(type='Pretrained', checkpoint='t')}),
+            'model.teacher.data_preprocessor',
+        ),
+    ],
+)
+def test_a_teacher_of_which_the_config_does_not_say_all(export, changes, message):
+    settings = mutual()
+    settings['model'].update(changes)
+    with pytest.raises(ValueError, match=message):
+        export.student_config(Config(settings), 'teacher')
+    # The student can be exported.
+    assert 'model' in export.student_config(Config(settings))

@@ -1,0 +1,4 @@
+_base_ = ['../_base_/pairs/resnet26_resnet8_digits.py', '../_base_/distillers/ffcl.py']
+
+# Without the checkpoint of the pair: both networks begin untrained.
+model = dict(architecture=_base_.pair.architecture, teacher=_base_.pair.teacher)
