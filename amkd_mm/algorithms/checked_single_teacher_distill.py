@@ -15,7 +15,7 @@ from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
 from ..checkpoints.recorded_config import check_normalization
-from ..classifiers import to_logits, warn_of_other_normalization
+from ..classifiers import num_classes, to_logits, warn_of_other_normalization
 from ..config.argument_checks import check_bool, check_kind
 from ..data_preprocessors.building import build_preprocessor
 from ..recorders import recording, sources_of
@@ -169,6 +169,7 @@ class CheckedSingleTeacherDistill(SingleTeacherDistill):
         replaced = self.folded_teacher.parts
         self.teacher_is_folded = self.teacher_eval and not self._teacher_is_recorded_in(replaced)
         self.chance_check = ChanceCheck()
+        self._teacher_has_classes = num_classes(self.teacher) is not None
         self._is_first_step = True
 
     def train(self, mode: bool = True) -> 'CheckedSingleTeacherDistill':
@@ -220,7 +221,7 @@ class CheckedSingleTeacherDistill(SingleTeacherDistill):
         losses = dict()
         if self.teacher_trainable:
             losses.update(add_prefix(teacher_found, 'teacher'))
-        else:
+        elif self._teacher_has_classes:
             self.chance_check.update(teacher_found, data_samples)
         if self.calculate_student_loss:
             losses.update(add_prefix(student_losses, 'student'))

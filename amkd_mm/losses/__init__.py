@@ -1,6 +1,9 @@
 """Distillation losses."""
 
+from .brcd_loss import BRCDLoss
 from .ccd_loss import CCDLoss
+from .cibhash_loss import CIBHashLoss
+from .code_clusters import CodeClusters
 from .ctkd_loss import CTKDLoss
 from .mlkd_loss import MLKDLoss
 from .nst_loss import NSTLoss
@@ -24,9 +27,12 @@ from .vid_loss import VIDLoss
 
 __all__ = [
     'AngleWiseRKD',
+    'BRCDLoss',
     'CCDLoss',
+    'CIBHashLoss',
     'CRDLoss',
     'CTKDLoss',
+    'CodeClusters',
     'DKDLoss',
     'DistanceWiseRKD',
     'InformationEntropyLoss',
