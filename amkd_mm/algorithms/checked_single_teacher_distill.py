@@ -8,6 +8,7 @@ from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
+from mmpretrain.models import BaseRetriever
 from mmrazor.models import BaseAlgorithm, SingleTeacherDistill
 from mmrazor.models.distillers import OFDDistiller
 from mmrazor.models.utils import add_prefix
@@ -143,6 +144,9 @@ class CheckedSingleTeacherDistill(SingleTeacherDistill):
             check_connectors(distiller, getattr(self.distiller, 'connectors', {}), networks)
         if not has_own_augments and adopt_batch_augments(self.data_preprocessor, student):
             changes.append("Mixup or CutMix of the student's `train_cfg` is kept")
+        if isinstance(self.student, BaseRetriever):
+            # It computes the features of its database by itself.
+            self.student.data_preprocessor = self.data_preprocessor
         self.input_adapter = prepare_teacher(
             self.teacher,
             teacher_settings,

@@ -18,7 +18,7 @@ from mmrazor.utils import register_all_modules
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / 'configs'
 TOOLS = ROOT / 'tools'
-BRCD = CONFIGS / 'brcd/brcd_resnet26_resnet8_1xb64_digits.py'
+BRCD = CONFIGS / 'brcd/brcd_resnet14_resnet8_1xb64_digits.py'
 PUBLISHED = CONFIGS / 'brcd/brcd_vit-base_efficientnet-b0_1xb64_cifar10.py'
 
 
@@ -58,7 +58,7 @@ def test_digits_by_the_command_line(tmp_path):
         f'model.{network}.prototype.dataset.indices=64' for network in ('architecture', 'teacher')
     ]
     epochs = ['train_cfg.max_epochs=1', 'train_cfg.val_interval=1']
-    teacher = CONFIGS / 'cibhash/cibhash_resnet26_1xb64_digits.py'
+    teacher = CONFIGS / 'cibhash/cibhash_resnet14_1xb64_digits.py'
     options = [few, 'model.head.num_bits=16', 'model.prototype.dataset.indices=64', *epochs]
     out = run_script('train.py', teacher, '--work-dir', tmp_path / 't', '--cfg-options', *options)
     assert 'hamming/mAP@100' in out

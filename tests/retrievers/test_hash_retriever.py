@@ -6,6 +6,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, DefaultScope
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
+from torch import nn
 
 from amkd_mm.classifiers import find_outputs, num_classes
 from amkd_mm.retrievers import HashRetriever
@@ -46,12 +47,13 @@ def build(prototype, num_bits=4, **settings):
         model = MODELS.build(
             dict(
                 type='HashRetriever',
-                image_encoder=dict(type='GlobalAveragePooling'),
+                image_encoder=nn.Sequential(nn.Conv2d(4, 4, 1, bias=False), nn.Flatten()),
                 head=dict(type='HashHead', num_bits=num_bits, in_channels=4),
                 prototype=prototype,
                 **settings,
             )
         )
+    model.image_encoder[0].weight.data = torch.eye(4).reshape(4, 4, 1, 1)
     if num_bits == 4:
         model.head.fc.weight.data, model.head.fc.bias.data = torch.eye(4), torch.zeros(4)
     return model.eval()

@@ -63,14 +63,14 @@ _student = dict(
     prototype=database,
 )
 
-# The checkpoint is the one that `configs/cibhash/cibhash_resnet26_1xb64_digits.py` writes.
+# The checkpoint is the one that `configs/cibhash/cibhash_resnet14_1xb64_digits.py` writes.
 pair = dict(
     architecture=_student,
     teacher=dict(
         _student,
-        image_encoder=[dict(type='CifarResNet', depth=26), dict(type='GlobalAveragePooling')],
+        image_encoder=[dict(type='CifarResNet', depth=14), dict(type='GlobalAveragePooling')],
     ),
-    teacher_ckpt='work_dirs/cibhash_resnet26_1xb64_digits/epoch_10.pth',
+    teacher_ckpt='work_dirs/cibhash_resnet14_1xb64_digits/epoch_20.pth',
 )
 
 # A fixed seed lets the figures in the documentation be had again.

@@ -1,4 +1,0 @@
-_base_ = ['../_base_/pairs/hash_resnet26_resnet8_digits.py', '../_base_/distillers/brcd.py']
-
-model = _base_.pair
-default_hooks = dict(code_clusters=dict(dataloader=_base_.database))
