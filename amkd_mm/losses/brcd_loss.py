@@ -98,7 +98,7 @@ class BRCDLoss(nn.Module):
         alphas = torch.full_like(anchors, self.alpha)
         same = torch.zeros(2 * rows, 2 * rows, dtype=torch.bool, device=student.device)
         if self.clusters is not None:
-            own, other = self._clusters_of(data_samples, second)
+            own, other = clusters_of(self.clusters, data_samples, second)
             alphas[own != other] = 1
             same = own.repeat(2)[:, None] == torch.cat([own, other])
             masks = self.clusters.masks[own]
@@ -113,21 +113,25 @@ class BRCDLoss(nn.Module):
         logits = logits.scatter(1, partners[:, None], positives[:, None])
         return self.loss_weight * F.cross_entropy(logits / self.temperature, partners)
 
-    def _clusters_of(
-        self, data_samples: list[BaseDataElement] | None, second: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Clusters of N images and of their second views, (N,) each."""
-        if not self.clusters.is_fitted:
-            raise ValueError(
-                'BRCDLoss has no clusters: add default_hooks=dict(code_clusters=dict('
-                "type='mmrazor.CodeClusterHook', dataloader=...)), or set num_clusters=None"
-            )
-        if data_samples is None or any('sample_idx' not in sample for sample in data_samples):
-            raise ValueError(
-                'BRCDLoss needs `data_samples` with `sample_idx`, as PackInputs gives by default: '
-                'add data_samples=dict(recorder=..., from_student=True, data_idx=1) to '
-                '`loss_forward_mappings`, or set num_clusters=None'
-            )
-        members = self.clusters.members
-        numbers = torch.tensor([sample.sample_idx for sample in data_samples])
-        return members[numbers.to(members.device)], self.clusters.nearest(second)
+
+def clusters_of(
+    clusters: CodeClusters, data_samples: list[BaseDataElement] | None, second: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Clusters of N images and of the teacher's codes of their second views, (N,) each.
+
+    Raises:
+        ValueError: If the clusters are not there, or it is not known which images these are.
+    """
+    if not clusters.is_fitted:
+        raise ValueError(
+            'BRCDLoss has no clusters: add default_hooks=dict(code_clusters=dict('
+            "type='mmrazor.CodeClusterHook', dataloader=...)), or set num_clusters=None"
+        )
+    if data_samples is None or any('sample_idx' not in sample for sample in data_samples):
+        raise ValueError(
+            'BRCDLoss needs `data_samples` with `sample_idx`, as PackInputs gives by default: '
+            'add data_samples=dict(recorder=..., from_student=True, data_idx=1) to '
+            '`loss_forward_mappings`, or set num_clusters=None'
+        )
+    numbers = torch.tensor([sample.sample_idx for sample in data_samples])
+    return clusters.members[numbers.to(clusters.members.device)], clusters.nearest(second)

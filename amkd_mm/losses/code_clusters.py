@@ -1,5 +1,7 @@
 """CodeClusters: which codes of a teacher belong together, and which of their bits say so."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -91,7 +93,9 @@ class CodeClusters(nn.Module):
         """The clusters, (N,) int64, with the centres nearest to codes (N, B)."""
         return torch.cdist(codes.float(), self.centers).argmin(1)
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
         # How many images there are is known to the checkpoint.
         for name, buffer in self.named_buffers():
             saved = state_dict.get(prefix + name)
