@@ -8,6 +8,7 @@ from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
+from mmpretrain.models import BaseRetriever
 from mmrazor.models import BaseAlgorithm, SingleTeacherDistill
 from mmrazor.models.distillers import OFDDistiller
 from mmrazor.models.utils import add_prefix
@@ -15,7 +16,13 @@ from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
 from ..checkpoints.recorded_config import check_normalization
-from ..classifiers import TeacherEnsemble, to_logits, warn_of_other_normalization
+from ..classifiers import (
+    TeacherEnsemble,
+    members_of,
+    num_classes,
+    to_logits,
+    warn_of_other_normalization,
+)
 from ..config.argument_checks import check_bool, check_kind
 from ..data_preprocessors.building import build_preprocessor
 from ..recorders import LogitsRecorder, recording, sources_of
@@ -151,6 +158,9 @@ class CheckedSingleTeacherDistill(SingleTeacherDistill):
             check_connectors(distiller, getattr(self.distiller, 'connectors', {}), networks)
         if not has_own_augments and adopt_batch_augments(self.data_preprocessor, student):
             changes.append("Mixup or CutMix of the student's `train_cfg` is kept")
+        if isinstance(self.student, BaseRetriever):
+            # It computes the features of its database by itself.
+            self.student.data_preprocessor = self.data_preprocessor
         self.input_adapters = prepare_teachers(
             self.teacher,
             teachers,
@@ -175,7 +185,12 @@ class CheckedSingleTeacherDistill(SingleTeacherDistill):
         self.folded_teacher = fold_teacher(self.teacher, teacher_compile)
         replaced = self.folded_teacher.parts
         self.teacher_is_folded = self.teacher_eval and not self._teacher_is_recorded_in(replaced)
-        self.chance_checks = {name: ChanceCheck(one.keys) for name, one in teachers.items()}
+        # A network that finds images has no classes to guess.
+        self.chance_checks = {
+            name: ChanceCheck(teachers[name].keys)
+            for name, network in members_of(self.teacher).items()
+            if num_classes(network) is not None
+        }
         self._member_logits: dict[str, LogitsRecorder] = {}
         """See what each member of an ensemble says of the clean batch."""
         if isinstance(self.teacher, TeacherEnsemble):

@@ -21,7 +21,12 @@ DEPTH = 50
 DIGITS = 100
 
 # Data preprocessors with a mean and a standard deviation of channels.
-PREPROCESSORS = ('ClsDataPreprocessor', 'DeviceAugmentDataPreprocessor', 'ImgDataPreprocessor')
+PREPROCESSORS = (
+    'ClsDataPreprocessor',
+    'DeviceAugmentDataPreprocessor',
+    'ImgDataPreprocessor',
+    'MultiViewDataPreprocessor',
+)
 
 # What a dumped config consists of beside names, numbers and strings.
 OPERATORS = frozenset('()[]{},:=-')

@@ -16,6 +16,7 @@ from mmpretrain.models.heads import (
     EfficientFormerClsHead,
     LeViTClsHead,
 )
+from mmpretrain.models.retrievers import BaseRetriever
 from torch import Tensor, nn
 
 # Layers that can make class scores: a convolution in SqueezeNet and some networks of timm.
@@ -59,6 +60,8 @@ def find_outputs(model: nn.Module) -> Outputs:
     """
     if hasattr(model, 'find_outputs'):
         return model.find_outputs()
+    if isinstance(model, BaseRetriever):
+        raise ValueError(f'{type(model).__name__} finds images and has no class scores')
     head = getattr(model, 'head', None)
     if isinstance(head, nn.Module):
         if isinstance(head, ArcFaceClsHead):

@@ -45,6 +45,7 @@ def apply():
         recording,
         registries,
         resume,
+        retrieval,
         validation,
     )
 
@@ -63,6 +64,7 @@ def apply():
         networks,
         datasets,
         hues,
+        retrieval,
         validation,
         hooks,
         distillers,

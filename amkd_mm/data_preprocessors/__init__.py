@@ -2,10 +2,12 @@
 
 from .device_augment_data_preprocessor import DeviceAugmentDataPreprocessor
 from .device_augments import DeviceAugment, RandomCrop, RandomFlip
+from .multi_view_data_preprocessor import MultiViewDataPreprocessor
 
 __all__ = [
     'DeviceAugment',
     'DeviceAugmentDataPreprocessor',
+    'MultiViewDataPreprocessor',
     'RandomCrop',
     'RandomFlip',
 ]

@@ -3,6 +3,7 @@
 from .agreement import Agreement
 from .boundary_similarity import BoundarySimilarity
 from .calibration_error import ExpectedCalibrationError, calibration_error
+from .hamming_average_precision import HammingAveragePrecision
 from .pgd_accuracy import PGDAccuracy
 from .single_teacher_distill_test_loop import SingleTeacherDistillTestLoop
 
@@ -12,5 +13,6 @@ __all__ = [
     'ExpectedCalibrationError',
     'PGDAccuracy',
     'SingleTeacherDistillTestLoop',
+    'HammingAveragePrecision',
     'calibration_error',
 ]

@@ -1,6 +1,9 @@
 """Distillation losses."""
 
+from .brcd_loss import BRCDLoss
 from .ccd_loss import CCDLoss
+from .cibhash_loss import CIBHashLoss
+from .code_clusters import CodeClusters
 from .ctkd_loss import CTKDLoss
 from .feature_fusion_loss import FeatureFusionLoss
 from .mlkd_loss import MLKDLoss
@@ -25,9 +28,12 @@ from .vid_loss import VIDLoss
 
 __all__ = [
     'AngleWiseRKD',
+    'BRCDLoss',
     'CCDLoss',
+    'CIBHashLoss',
     'CRDLoss',
     'CTKDLoss',
+    'CodeClusters',
     'DKDLoss',
     'DistanceWiseRKD',
     'FeatureFusionLoss',

@@ -89,7 +89,7 @@ class InputAdapter(nn.Module):
         Raises:
             ValueError: If it is not known which of the teacher's modules takes the images.
         """
-        for name in ('backbone', 'model'):
+        for name in ('backbone', 'model', 'image_encoder'):
             if isinstance(getattr(teacher, name, None), nn.Module):
                 getattr(teacher, name).register_forward_pre_hook(self._before)
                 return
