@@ -190,8 +190,8 @@ def test_stopped_and_started_again(tmp_path, kind):
     kept = [path.read_bytes() for path in KEPT]
 
     first = start(tmp_path)
-    limit = time.time() + 500
-    while not list(tmp_path.glob('table/*/seed_0/epoch_1.pth')):
+    limit = time.time() + 1200
+    while not list(tmp_path.glob('table/**/seed_0/epoch_1.pth')):
         assert first.poll() is None, first.communicate()[0]
         assert time.time() < limit
         time.sleep(0.1)
@@ -203,14 +203,16 @@ def test_stopped_and_started_again(tmp_path, kind):
     assert not alive
 
     second = start(tmp_path)
-    out, _ = second.communicate(timeout=500)
+    out, _ = second.communicate(timeout=1200)
     assert second.returncode == 0, out
     (run,) = csv.DictReader((tmp_path / 'table/results.csv').read_text().splitlines())
     assert (run['pair'], run['method'], run['seed']) == ('resnet56_resnet20', 'kd-published', '0')
-    assert run['epochs'] == '3' and float(run['teacher']) > 90 and float(run['accuracy']) >= 25
-    logs = [path.read_text() for path in sorted(tmp_path.glob('table/*/seed_0/*/*.log'))]
+    assert run['epochs'] == '3' and float(run['teacher']) > 90
+    logs = [path.read_text() for path in sorted(tmp_path.glob('table/**/seed_0/*/*.log'))]
     assert len(logs) == 2 and 'resumed epoch: ' in logs[1]
-    (path,) = tmp_path.glob('table/*/seed_0/*.py')
+    last = re.findall(r' accuracy/top1: (\d+\.\d\d)', logs[1])[-1]
+    assert run['accuracy'] == last
+    (path,) = tmp_path.glob('table/**/seed_0/*.py')
     model = Config.fromfile(path).model
     assert model.architecture.head.loss.loss_weight == 0.1
     assert model.distiller.distill_losses.loss_kl.loss_weight == 0.9
