@@ -42,11 +42,14 @@ NAMES = {
     'abloss': 'AB',
     'ofd': 'OFD',
     'msff': 'Multi-stage feature fusion',
+    'mtkd_ssr': 'MTKD-SSR',
     'mjkd': 'MJKD',
     'tald': 'TALD',
     'jda': 'JDA',
     'ccd': 'CCD',
     'byot': 'BYOT',
+    'dml': 'DML',
+    'ffcl': 'FFCL',
 }
 HEADS = ['method', 'published (%)', 'source', 'last epoch (%)', 'best epoch (%)', 'n']
 

@@ -48,7 +48,7 @@ def test_all_methods_of_a_pair():
     expected = {*CONFIGS.glob('[a-z]*/*resnet8_1xb64_digits*.py')}
     expected -= {*CONFIGS.glob('*/*_pretrain.py')}
     # Their teacher is another one.
-    expected -= {*CONFIGS.glob('multi_teacher/*.py')}
+    expected -= {*CONFIGS.glob('multi_teacher/*.py'), *CONFIGS.glob('brcd/*.py')}
     assert {CONFIGS / name for name in found} == expected
 
 
@@ -57,8 +57,8 @@ def test_every_config_has_a_name_that_says_all():
     for path in CONFIGS.glob('[a-z]*/*.py'):
         named = read_name(path)
         assert (named is None) == path.stem.endswith('_pretrain'), path
-        if named and named.teacher and named.method != 'deit':
-            # Its pair is a part, or it is a variant of one; that of DeiT is called otherwise.
+        if named and named.teacher and named.method not in ('deit', 'brcd'):
+            # Its pair is a part, or it is a variant of one; those of these two are called otherwise.
             names = [part.stem for part in (CONFIGS / '_base_/pairs').glob('*.py')]
             assert any(named.pair.startswith(name) for name in names), path
 
