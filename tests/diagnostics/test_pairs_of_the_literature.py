@@ -3,7 +3,7 @@
 import pytest
 import torch
 from mmengine.registry import init_default_scope
-from mmpretrain.registry import MODELS
+from mmrazor.registry import MODELS
 
 from amkd_mm.config.reading import read_config
 from digit_networks import CONFIGS, table
