@@ -123,6 +123,8 @@ def test_the_published_setting_trains_heads_alone(tmp_path):
     cfg.work_dir = str(tmp_path / 'work')
     cfg.default_hooks.checkpoint = None
     runner = Runner.from_cfg(cfg)
+    # What `train` would otherwise draw anew.
+    runner.model.init_weights()
     before = {name: value.clone() for name, value in runner.model.student.state_dict().items()}
     runner.train()
     after = runner.model.student.state_dict()
