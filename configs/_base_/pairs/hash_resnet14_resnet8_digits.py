@@ -1,12 +1,8 @@
 # Codes of the digits, learned without labels from two views of each image. The database is the
 # training images, the queries are the test images.
-data_preprocessor = dict(
-    type='mmpretrain.MultiViewDataPreprocessor',
-    # Over all training pixels.
-    mean=[78.0, 78.0, 78.0],
-    std=[96.0, 96.0, 96.0],
-    to_rgb=False,
-)
+_base_ = ['../datasets/digits_bs64.py']
+
+data_preprocessor = dict(type='mmpretrain.MultiViewDataPreprocessor')
 
 # The operation of CIBHash that leaves a digit what it is: neither flips nor colours.
 train_pipeline = [
@@ -18,36 +14,17 @@ train_pipeline = [
     dict(type='PackInputs'),
 ]
 
-test_pipeline = [
-    dict(type='PackInputs'),
-]
-
-train_dataloader = dict(
-    batch_size=64,
-    num_workers=0,
-    collate_fn=dict(type='default_collate'),
-    dataset=dict(type='Digits', split='train', pipeline=train_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=True),
-)
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 
 database = dict(
     batch_size=64,
     num_workers=0,
     collate_fn=dict(type='default_collate'),
-    dataset=dict(type='Digits', split='train', pipeline=test_pipeline),
+    dataset=dict(type='Digits', split='train', pipeline=_base_.test_pipeline),
     sampler=dict(type='DefaultSampler', shuffle=False),
 )
 
-val_dataloader = dict(
-    batch_size=64,
-    num_workers=0,
-    collate_fn=dict(type='default_collate'),
-    dataset=dict(type='Digits', split='test', pipeline=test_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=False),
-)
-val_evaluator = dict(type='HammingAveragePrecision', topk=100)
-
-test_dataloader = val_dataloader
+val_evaluator = dict(_delete_=True, type='HammingAveragePrecision', topk=100)
 test_evaluator = val_evaluator
 
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=0.001))
