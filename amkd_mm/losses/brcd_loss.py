@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..config.argument_checks import check_number
 from .code_clusters import CodeClusters
+from .code_contrast import contrast
 
 
 @MODELS.register_module()
@@ -94,24 +95,16 @@ class BRCDLoss(nn.Module):
         student = codes_S.float().chunk(2)[0]
         first, second = codes_T.detach().float().chunk(2)
         anchors = F.cosine_similarity(student, first)
-        rows = len(student)
-        alphas = torch.full_like(anchors, self.alpha)
-        same = torch.zeros(2 * rows, 2 * rows, dtype=torch.bool, device=student.device)
+        alphas, same = torch.full_like(anchors, self.alpha), None
         if self.clusters is not None:
             own, other = clusters_of(self.clusters, data_samples, second)
             alphas[own != other] = 1
             same = own.repeat(2)[:, None] == torch.cat([own, other])
             masks = self.clusters.masks[own]
             student, second = student * masks, second * masks
-
-        codes = F.normalize(torch.cat([student, second]))
-        similarity = codes @ codes.t()
-        partners = torch.arange(2 * rows, device=codes.device).roll(rows)
-        pairs = similarity.diagonal(rows)
-        positives = (alphas * anchors + (1 - alphas) * pairs).repeat(2)
-        logits = similarity.masked_fill(same, -torch.inf).fill_diagonal_(-torch.inf)
-        logits = logits.scatter(1, partners[:, None], positives[:, None])
-        return self.loss_weight * F.cross_entropy(logits / self.temperature, partners)
+        pulls = alphas * anchors + (1 - alphas) * F.cosine_similarity(student, second)
+        codes = torch.cat([student, second])
+        return self.loss_weight * contrast(codes, self.temperature, pulls, same)
 
 
 def clusters_of(

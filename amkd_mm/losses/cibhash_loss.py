@@ -1,11 +1,11 @@
 """CIBHashLoss: what a hashing network learns from images without labels."""
 
-import torch
 import torch.nn.functional as F
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from ..config.argument_checks import check_number
+from .code_contrast import contrast
 
 
 @MODELS.register_module()
@@ -54,14 +54,6 @@ class CIBHashLoss(nn.Module):
             loss_contrast=self.loss_weight * contrast(codes, self.temperature),
             loss_kl=self.loss_weight * self.kl_weight * divergence,
         )
-
-
-def contrast(codes: Tensor, temperature: float) -> Tensor:
-    """Mean over 2 N codes of how hard the other view is to tell from all other codes."""
-    codes = F.normalize(codes.float())
-    similarity = (codes @ codes.t() / temperature).fill_diagonal_(-torch.inf)
-    partners = torch.arange(len(codes), device=codes.device).roll(len(codes) // 2)
-    return F.cross_entropy(similarity, partners)
 
 
 def bit_divergence(first: Tensor, second: Tensor) -> Tensor:
