@@ -14,6 +14,7 @@ import sys
 from datetime import date
 from pathlib import Path
 
+import kept_runs
 import torch
 
 from amkd_mm.benchmarking.choosing import choose_configs, read_name
@@ -54,21 +55,7 @@ def methods_of(pair):
 
 def read_runs(path):
     """All runs of a CSV file, by what identifies them."""
-    if not path.exists():
-        return {}
-    with open(path, newline='') as file:
-        return {tuple(row[name] for name in KEY): row for row in csv.DictReader(file)}
-
-
-def write_runs(path, runs):
-    """Write them in the order of what identifies them."""
-    # What fails half way must not take the others with it.
-    written = path.with_suffix('.tmp')
-    with open(written, 'w', newline='') as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator='\n')
-        writer.writeheader()
-        writer.writerows(runs[key] for key in sorted(runs))
-    written.replace(path)
+    return kept_runs.read_runs(path, KEY)
 
 
 def train(pair, method, args):
@@ -86,14 +73,8 @@ def train(pair, method, args):
     command += ['--seeds', *seeds, '--jobs', args.jobs]
     command += ['--cfg-options', *options] if options else []
     commit = commit_of(ROOT)
-    process = subprocess.Popen([str(word) for word in command])
     try:
-        return process.wait()
-    except BaseException:
-        # It ends its trainings.
-        process.terminate()
-        process.wait()
-        raise
+        return kept_runs.run(command)
     finally:
         collect(pair, method, work_dir, commit, args.results)
 
@@ -118,7 +99,7 @@ def collect(pair, method, work_dir, commit, results):
             row += [commit, torch.__version__, device, date.today()]
             runs.setdefault(key, dict(zip(COLUMNS, row, strict=True)))
     results.parent.mkdir(parents=True, exist_ok=True)
-    write_runs(results, runs)
+    kept_runs.write_runs(results, COLUMNS, runs)
 
 
 def parse_args():

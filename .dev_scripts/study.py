@@ -15,7 +15,6 @@ epochs, batches of 256, a learning rate that falls at a half and at three quarte
 """
 
 import argparse
-import csv
 import os
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from datetime import date
 from fnmatch import fnmatch
 from pathlib import Path
 
+import kept_runs
 import torch
 from mmengine import Config
 from study_names import NAMES
@@ -155,29 +155,17 @@ def identity(name, args):
 
 def read_runs():
     """All runs of the CSV file, by what identifies them."""
-    if not RUNS.exists():
-        return {}
-    with open(RUNS, newline='') as file:
-        return {tuple(row[name] for name in KEY): row for row in csv.DictReader(file)}
-
-
-def read_costs():
-    """What an iteration of a setting costs: rows by setting."""
-    if not COSTS.exists():
-        return {}
-    with open(COSTS, newline='') as file:
-        return {row['setting']: row for row in csv.DictReader(file)}
+    return kept_runs.read_runs(RUNS, KEY)
 
 
 def write_runs(runs):
     """Write them in the order of what identifies them."""
-    # What fails half way must not take the others with it.
-    written = RUNS.with_suffix('.tmp')
-    with open(written, 'w', newline='') as file:
-        writer = csv.DictWriter(file, [*TRAINED, *MEASURES], lineterminator='\n')
-        writer.writeheader()
-        writer.writerows(runs[key] for key in sorted(runs))
-    written.replace(RUNS)
+    kept_runs.write_runs(RUNS, [*TRAINED, *MEASURES], runs)
+
+
+def read_costs():
+    """What an iteration of a setting costs: rows by setting."""
+    return {setting: row for (setting,), row in kept_runs.read_runs(COSTS, ['setting']).items()}
 
 
 def train(names, seeds, args):
@@ -192,7 +180,7 @@ def train(names, seeds, args):
         paths = [str(Path(__file__).parent), os.environ.get('PYTHONPATH', '')]
         environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(paths)}
         command += ['--work-dir', str(args.work_dir)]
-        return subprocess.run(command, env=environment).returncode
+        return kept_runs.run(command, env=environment)
     finally:
         collect(commit, args)
 
