@@ -24,7 +24,7 @@ def keep_the_teacher_from_hooks():
     """
     from mmrazor.engine import SingleTeacherDistillValLoop
 
-    SingleTeacherDistillValLoop.run = _run_both
+    SingleTeacherDistillValLoop.run = run_both
     SingleTeacherDistillValLoop.run_iter_teacher = run_iter_teacher
 
 
@@ -33,10 +33,6 @@ def return_metrics_of_self_distillation():
     from mmrazor.engine import SelfDistillValLoop
 
     SelfDistillValLoop.run = _run_self
-
-
-def _run_both(self):
-    return run_both(self)
 
 
 def run_both(loop, mode='val'):

@@ -11,8 +11,8 @@ __all__ = [
     'Agreement',
     'BoundarySimilarity',
     'ExpectedCalibrationError',
+    'HammingAveragePrecision',
     'PGDAccuracy',
     'SingleTeacherDistillTestLoop',
-    'HammingAveragePrecision',
     'calibration_error',
 ]
