@@ -50,8 +50,8 @@ class AMKD(CheckedSingleTeacherDistill):
     task loss of boundary samples is dropped. Without any in a step, the losses that read their
     records are skipped, and only those. Where several hooks make samples, those of the second have
     ``record_idx=2``, and so on, in the order of ``default_hooks`` and then of ``custom_hooks``. The
-    teacher does not look at samples where no loss reads what it says of them, nor again where the
-    distiller records no more than its logits and the sampler knows them.
+    teacher does not look at samples again where the distiller records no more than its logits and
+    the sampler knows them.
 
     A module that runs n times in a forward call, such as the ReLU of MMPretrain's ResNet blocks,
     makes n records of the clean batch first: its boundary samples begin at ``record_idx=n``.
@@ -120,15 +120,6 @@ class AMKD(CheckedSingleTeacherDistill):
             if any(record.get('record_idx', 0) >= 1 for record in mapping.values())
         ]
 
-    @property
-    def _reads_teacher_on_samples(self) -> bool:
-        """Whether a loss reads more than the teacher's first record."""
-        return any(
-            not record['from_student'] and record.get('record_idx', 0) >= 1
-            for mapping in self.distiller.loss_forward_mappings.values()
-            for record in mapping.values()
-        )
-
     def loss(
         self, batch_inputs: Tensor, data_samples: list[BaseDataElement] | None = None
     ) -> dict[str, Tensor]:
@@ -159,7 +150,7 @@ class AMKD(CheckedSingleTeacherDistill):
             if request is not None:
                 self._make_samples(sampler, request, batch_inputs, data_samples, teachers)
             if request is not None and self._is_anywhere(request.samples):
-                self._pass_samples(request.samples, data_samples, passes)
+                self._pass_samples(request.samples, data_samples)
             else:
                 record_nothing(self.distiller.teacher_recorders, passes)
                 record_nothing(self.distiller.student_recorders, passes)
@@ -180,19 +171,14 @@ class AMKD(CheckedSingleTeacherDistill):
             self._touch_distiller(losses)
         return losses
 
-    def _pass_samples(
-        self, samples: Samples, data_samples: list[BaseDataElement], passes: int
-    ) -> None:
-        """Let both networks see samples; they have the labels of the images they were made from.
-
-        ``passes`` were made in this step before.
-        """
+    def _pass_samples(self, samples: Samples, data_samples: list[BaseDataElement]) -> None:
+        """Let both networks see samples; they have the labels of the images they were made from."""
         inputs = self._current_normalizer().pad(samples.inputs)
         made_from = [
             data_samples[row] if row >= 0 else DataSample().set_gt_label(label)
             for row, label in zip(samples.rows.tolist(), samples.labels, strict=True)
         ]
-        if not self._teacher_is_recorded(samples, passes):
+        if not self._teacher_is_known(samples):
             recorders = recording(self.distiller.teacher_recorders, samples)
             with normalize_boundary_samples(self.teacher, self.boundary_norm, len(inputs)):
                 self._teacher_pass(inputs, made_from, recorders)
@@ -200,13 +186,10 @@ class AMKD(CheckedSingleTeacherDistill):
         with normalize_boundary_samples(self.student, self.boundary_norm, len(inputs)):
             self._student_pass(inputs, made_from, recorders)
 
-    def _teacher_is_recorded(self, samples: Samples, passes: int) -> bool:
-        """Whether the teacher need not see samples; records what is known, or that nothing is."""
+    def _teacher_is_known(self, samples: Samples) -> bool:
+        """Record what the teacher's pass would, if the sampler knows all of it."""
         if not self.teacher_eval or self.distiller.deliveries.deliveries:
             return False
-        if not self._reads_teacher_on_samples:
-            record_nothing(self.distiller.teacher_recorders, passes)
-            return True
         return record_known(self.distiller.teacher_recorders, samples)
 
     @torch.no_grad()

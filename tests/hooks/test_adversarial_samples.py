@@ -100,28 +100,6 @@ def test_the_search_leaves_the_student_as_it_was(answers, model, batch):
     assert any('bn' in name for name in found[2])
 
 
-@pytest.mark.parametrize(('read', 'calls'), [(False, 1), (True, 2)])
-def test_the_teacher_sees_samples_only_if_a_loss_reads_its_answer(read, calls, model, batch):
-    """RSLAD reads the teacher on clean images alone, and has its answers on these already."""
-    mapping = model.distiller.loss_forward_mappings['loss_adversarial']
-    mapping['preds_T'] = dict(mapping['preds_T'], record_idx=int(read))
-    # The first step looks whether the teacher's faster copy is right.
-    model.loss(*batch)
-    seen = []
-    model.teacher.head.register_forward_hook(lambda *_: seen.append(1))
-    model.samplers = [sampler('clean')]
-    model.request_samples(model.samplers[0], SampleRequest(0, (8, 8)))
-    losses = model.loss(*batch)
-    assert len(seen) == calls
-    # The same formula as a naive one.
-    records = model.distiller.student_recorders.get_recorder('logits').data_buffer
-    target = model.distiller.teacher_recorders.get_recorder('logits').data_buffer[int(read)]
-    expected = torch.nn.functional.kl_div(
-        records[1].log_softmax(1), target.softmax(1), reduction='batchmean'
-    )
-    torch.testing.assert_close(losses['distill.loss_adversarial'], expected)
-
-
 @pytest.mark.parametrize('answers', ['clean', 'adversarial'])
 def test_the_samples_leave_the_teacher(answers, model, batch):
     """Within the ball, and much further from the teacher's answer than the images."""
